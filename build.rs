@@ -1,0 +1,12 @@
+//! Records where LibTorch and MuJoCo lie, so that binaries, tests and examples start without any variable set.
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");
+    println!("cargo:rerun-if-env-changed=DEP_TCH_LIBTORCH_LIB");
+    for variable in ["DEP_TCH_LIBTORCH_LIB", "MUJOCO_DYNAMIC_LINK_DIR"] {
+        if let Ok(directory) = std::env::var(variable) {
+            println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Simulated tasks and physics oracles.

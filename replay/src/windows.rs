@@ -1,0 +1,213 @@
+//! Windows: sub-trajectories as dense rows, the form a generative model works on.
+
+use crate::{Batch, Dataset, Error, Result, Source, Spec, Transition};
+
+/// Sub-trajectories of up to `H` transitions as `[B, H + 1, D]` rows of observation, action and reward.
+///
+/// Row `t` holds `(s_t, a_t, r_t)`; the row after the last transition holds the state it led to, with action and
+/// reward zero. A window shorter than `H` repeats that last row to its end, and `lengths` says where it ended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Windows {
+    horizon: usize,
+    obs_dim: usize,
+    action_dim: usize,
+    /// The rows, `[B, H + 1, D]`, row-major.
+    pub values: Vec<f32>,
+    /// Transitions in each window, 1 to `H`, `[B]`.
+    pub lengths: Vec<u32>,
+    /// Whether each window's last transition ended the task, `[B]`.
+    pub terminated: Vec<bool>,
+    /// The condition: the return each window has, or was asked to have, `[B]`.
+    pub returns: Vec<f32>,
+    /// The dataset's row each window starts at, or grew from, `[B]`.
+    pub origins: Vec<usize>,
+}
+
+impl Windows {
+    /// No windows yet, with room for `count` of up to `horizon` transitions.
+    pub fn with_capacity(spec: &Spec, horizon: usize, count: usize) -> Self {
+        Self {
+            horizon,
+            obs_dim: spec.obs_dim,
+            action_dim: spec.action_dim,
+            values: Vec::with_capacity(count * (horizon + 1) * spec.row_dim()),
+            lengths: Vec::with_capacity(count),
+            terminated: Vec::with_capacity(count),
+            returns: Vec::with_capacity(count),
+            origins: Vec::with_capacity(count),
+        }
+    }
+
+    /// Windows held (`B`).
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Whether no window is held.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// Most transitions of a window (`H`).
+    pub fn horizon(&self) -> usize {
+        self.horizon
+    }
+
+    /// Numbers in an observation (`O`).
+    pub fn obs_dim(&self) -> usize {
+        self.obs_dim
+    }
+
+    /// Numbers in an action (`A`).
+    pub fn action_dim(&self) -> usize {
+        self.action_dim
+    }
+
+    /// Numbers in a row (`D`).
+    pub fn row_dim(&self) -> usize {
+        self.obs_dim + self.action_dim + 1
+    }
+
+    /// Transitions of all windows together.
+    pub fn transitions(&self) -> usize {
+        self.lengths.iter().map(|&l| l as usize).sum()
+    }
+
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.values.clear();
+        self.lengths.clear();
+        self.terminated.clear();
+        self.returns.clear();
+        self.origins.clear();
+    }
+
+    /// The rows of window `index`, `[H + 1, D]`.
+    pub fn window(&self, index: usize) -> &[f32] {
+        let size = (self.horizon + 1) * self.row_dim();
+        &self.values[index * size..][..size]
+    }
+
+    /// The rows of window `index`, `[H + 1, D]`, to change.
+    pub fn window_mut(&mut self, index: usize) -> &mut [f32] {
+        let size = (self.horizon + 1) * self.row_dim();
+        &mut self.values[index * size..][..size]
+    }
+
+    /// Transition `step` of window `index`, borrowed. The window's end is truncated unless it terminated.
+    ///
+    /// # Panics
+    /// If the window has no such step.
+    pub fn transition(&self, index: usize, step: usize) -> Transition<'_> {
+        let length = self.lengths[index] as usize;
+        assert!(step < length, "step {step} of a window of {length} transitions");
+        let (o, a, d) = (self.obs_dim, self.action_dim, self.row_dim());
+        let rows = &self.window(index)[step * d..];
+        let terminated = step + 1 == length && self.terminated[index];
+        Transition {
+            observation: &rows[..o],
+            action: &rows[o..o + a],
+            reward: rows[o + a],
+            next_observation: &rows[d..d + o],
+            terminated,
+            truncated: step + 1 == length && !terminated,
+        }
+    }
+
+    /// Appends all transitions to `batch`; window `i` is named `first + i` in their sources.
+    pub fn append_to(&self, first: u64, batch: &mut Batch) {
+        for index in 0..self.len() {
+            for step in 0..self.lengths[index] {
+                let source = Source::Generated { window: first + index as u64, step };
+                batch.push(self.transition(index, step as usize), source);
+            }
+        }
+    }
+}
+
+/// Where the windows of a dataset lie: every run of `H` transitions inside an episode, and each shorter episode whole.
+#[derive(Clone, Debug)]
+pub struct WindowIndex {
+    dataset: Dataset,
+    horizon: usize,
+    /// For each episode: number of windows before it.
+    before: Vec<usize>,
+}
+
+impl WindowIndex {
+    /// The windows of `dataset` with up to `horizon` transitions; fails for a horizon of zero.
+    pub fn new(dataset: &Dataset, horizon: usize) -> Result<Self> {
+        if horizon == 0 {
+            return Err(Error::Invalid { what: "horizon".into(), why: "must be at least 1".into() });
+        }
+        let mut before = Vec::with_capacity(dataset.episodes().len() + 1);
+        let mut count = 0;
+        for episode in dataset.episodes() {
+            before.push(count);
+            count += episode.rows.len().saturating_sub(horizon) + 1;
+        }
+        before.push(count);
+        Ok(Self { dataset: dataset.clone(), horizon, before })
+    }
+
+    /// The dataset.
+    pub fn dataset(&self) -> &Dataset {
+        &self.dataset
+    }
+
+    /// Most transitions of a window (`H`).
+    pub fn horizon(&self) -> usize {
+        self.horizon
+    }
+
+    /// Number of windows; never zero.
+    pub fn len(&self) -> usize {
+        self.before[self.before.len() - 1]
+    }
+
+    /// Whether there is no window; never true.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// First row and number of transitions of window `index`.
+    ///
+    /// # Panics
+    /// If there is no such window.
+    pub fn span(&self, index: usize) -> (usize, usize) {
+        assert!(index < self.len(), "window {index} of {}", self.len());
+        let episode = self.before.partition_point(|&b| b <= index) - 1;
+        let rows = &self.dataset.episodes()[episode].rows;
+        (rows.start + index - self.before[episode], rows.len().min(self.horizon))
+    }
+
+    /// The episode window `index` lies in.
+    pub fn episode(&self, index: usize) -> usize {
+        self.before.partition_point(|&b| b <= index) - 1
+    }
+
+    /// Appends window `index` to `windows`, with `condition` as its return.
+    ///
+    /// # Panics
+    /// If there is no such window, or `windows` is of other sizes.
+    pub fn gather(&self, index: usize, condition: f32, windows: &mut Windows) {
+        let spec = self.dataset.spec();
+        assert_eq!((windows.horizon, windows.obs_dim, windows.action_dim), (self.horizon, spec.obs_dim, spec.action_dim));
+        let (start, length) = self.span(index);
+        for row in start..start + length {
+            let t = self.dataset.row(row);
+            windows.values.extend_from_slice(t.observation);
+            windows.values.extend_from_slice(t.action);
+            windows.values.push(t.reward);
+        }
+        let last = self.dataset.row(start + length - 1);
+        for _ in length..=self.horizon {
+            windows.values.extend_from_slice(last.next_observation);
+            windows.values.resize(windows.values.len() + spec.action_dim + 1, 0.0);
+        }
+        windows.lengths.push(length as u32);
+        windows.terminated.push(last.terminated);
+        windows.returns.push(condition);
+        windows.origins.push(start);
+    }
+}
