@@ -1,1 +1,7 @@
 //! gta.
+
+pub mod diffusion;
+mod error;
+mod tensor;
+
+pub use error::{Error, Result};

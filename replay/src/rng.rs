@@ -3,6 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 
 /// The random stream that this library draws from. Its output for a given seed is stable across releases.
 pub type Rng = ChaCha8Rng;
@@ -17,7 +18,7 @@ pub type Rng = ChaCha8Rng;
 /// assert_eq!(root.fork("pool", 7), root.fork("pool", 7));
 /// assert_ne!(root.fork("pool", 7), root.fork("pool", 8));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed([u8; 32]);
 
 impl Seed {

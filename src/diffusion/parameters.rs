@@ -1,0 +1,103 @@
+//! All weights of a network as one vector, so that an optimiser step or an average is a handful of operations
+//! whatever the number of layers.
+
+use tch::{Device, Tensor, nn::VarStore};
+
+use crate::{Result, tensor};
+
+/// Where each weight lies in the one vector: names in alphabetical order, with shapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout(pub(crate) Vec<(String, Vec<i64>)>);
+
+/// The trainable weights of a network, laid out in one vector that the network's own variables are views of.
+#[derive(Debug)]
+pub struct Parameters {
+    layout: Layout,
+    variables: Vec<Tensor>,
+    flat: Tensor,
+    fixed: Vec<(String, Tensor)>,
+}
+
+impl Parameters {
+    /// Gathers the trainable variables of `store` into one vector and makes each of them a view of its part.
+    pub fn gather(store: &VarStore) -> Result<Self> {
+        let mut named: Vec<(String, Tensor)> = store.variables().into_iter().collect();
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        let (trainable, fixed): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, t)| t.requires_grad());
+        let layout = Layout(trainable.iter().map(|(name, t)| (name.clone(), t.size())).collect());
+        let mut variables: Vec<Tensor> = trainable.into_iter().map(|(_, t)| t).collect();
+        let parts: Vec<Tensor> = variables.iter().map(|t| t.detach().reshape([-1])).collect();
+        let flat = Tensor::f_cat(&parts, 0)?;
+        let mut start = 0;
+        for variable in &mut variables {
+            let length = variable.numel() as i64;
+            variable.set_data(&flat.f_narrow(0, start, length)?.f_view(variable.size().as_slice())?);
+            start += length;
+        }
+        Ok(Self { layout, variables, flat, fixed })
+    }
+
+    /// Names and shapes, in the vector's order.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// All trainable weights, `[P]`. Changing it in place changes the network.
+    pub fn values(&self) -> &Tensor {
+        &self.flat
+    }
+
+    /// All trainable weights, to change in place.
+    pub fn values_mut(&mut self) -> &mut Tensor {
+        &mut self.flat
+    }
+
+    /// Weights that are not trained, by name.
+    pub fn fixed(&self) -> &[(String, Tensor)] {
+        &self.fixed
+    }
+
+    /// Number of trainable weights (`P`).
+    pub fn len(&self) -> usize {
+        self.flat.numel()
+    }
+
+    /// Whether there is nothing to train.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Gradient of the scalar `loss` with respect to all trainable weights, `[P]`.
+    pub fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
+        let parts = Tensor::f_run_backward(&[loss], &self.variables, false, false)?;
+        let parts: Vec<Tensor> = parts.iter().map(|g| g.reshape([-1])).collect();
+        Ok(Tensor::f_cat(&parts, 0)?)
+    }
+
+    /// Overwrites all trainable weights.
+    pub fn load(&mut self, values: &[f32], device: Device) -> Result<()> {
+        let source = tensor::from_host(values, &[self.len() as i64], device)?;
+        tch::no_grad(|| self.flat.copy_(&source));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tch::nn::{self, Module};
+
+    #[test]
+    fn the_network_sees_changes_of_the_vector_and_the_gradient_is_in_its_order() {
+        let store = VarStore::new(Device::Cpu);
+        let layer = nn::linear(store.root() / "layer", 3, 2, Default::default());
+        let x = Tensor::ones([1, 3], (tch::Kind::Float, Device::Cpu));
+        let mut parameters = Parameters::gather(&store).unwrap();
+        // Alphabetical: bias [2], then weight [2, 3].
+        parameters.load(&[10.0, 20.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0], Device::Cpu).unwrap();
+        let y = layer.forward(&x);
+        assert_eq!(Vec::<f64>::try_from(y.view(-1)).unwrap(), [16.0, 35.0]);
+        let gradient = parameters.gradient(&(y * Tensor::from_slice(&[1.0f32, 2.0])).sum(tch::Kind::Float)).unwrap();
+        assert_eq!(Vec::<f64>::try_from(gradient).unwrap(), [1.0, 2.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
+    }
+}

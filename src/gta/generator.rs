@@ -1,0 +1,133 @@
+//! From prompts to new windows: partial noising, and denoising under the return asked for.
+
+use std::sync::Arc;
+
+use replay::Windows;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tch::Device;
+
+use super::config::{GtaConfig, Mu};
+use super::examples::TerminalCode;
+use crate::augment::{self, Blueprint, BoxError, Generator, Prompts, Stop};
+use crate::diffusion::{Guidance, Model, Request, Snapshot, Solver, Start, WindowNoise};
+use crate::{Error, Result, native, tensor};
+
+/// A trained model and how to sample from it, at rest.
+#[derive(Clone, Debug)]
+pub struct GtaBlueprint {
+    snapshot: Snapshot,
+    sampling: Sampling,
+    code: TerminalCode,
+    device: Device,
+    threads: usize,
+}
+
+/// The settings that decide what a model generates from a prompt.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Sampling {
+    mu: Mu,
+    solver: Solver,
+    guidance: Guidance,
+}
+
+impl GtaBlueprint {
+    pub(super) fn new(snapshot: Snapshot, config: &GtaConfig, code: TerminalCode, device: Device) -> Self {
+        let sampling = Sampling { mu: config.mu, solver: config.solver, guidance: config.guidance };
+        // One intra-op thread for each worker: several workers use the cores better than one with several threads,
+        // and the numbers do not depend on how many there are.
+        Self { snapshot, sampling, code, device, threads: 1 }
+    }
+
+    /// The model.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The same model sampled with the settings of `config`.
+    pub fn resampled(&self, config: &GtaConfig) -> Self {
+        Self::new(self.snapshot.clone(), config, self.code, self.device)
+    }
+}
+
+impl Blueprint for GtaBlueprint {
+    fn build(&self) -> Result<Box<dyn Generator>, BoxError> {
+        native::set_threads(self.threads);
+        let model = self.snapshot.instantiate(self.device)?;
+        Ok(Box::new(GtaGenerator { model, sampling: self.sampling, code: self.code, stop: Stop::default() }))
+    }
+
+    fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.snapshot.hash());
+        hash.update(serde_json::to_vec(&self.sampling).expect("settings are plain data"));
+        hash.update(format!("{:?}", self.code));
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Stage B of the paper: noises prompts to `mu` and denoises them under the return asked for.
+pub struct GtaGenerator {
+    model: Model,
+    sampling: Sampling,
+    code: TerminalCode,
+    stop: Stop,
+}
+
+impl Generator for GtaGenerator {
+    fn generate(&mut self, prompts: &Prompts) -> Result<Windows, BoxError> {
+        let (config, device) = (self.model.config(), self.model.device());
+        let mut windows = prompts.windows.clone();
+        self.code.write_all(&mut windows);
+        config.normalizer.normalize(&mut windows.values);
+        let mut conditions = windows.returns.clone();
+        config.condition.normalize(&mut conditions);
+
+        let (count, rows, dim) = (windows.len() as i64, config.rows as i64, config.row_dim as i64);
+        let start = tensor::from_host(&windows.values, &[count, rows, dim], device)?;
+        let condition = tensor::from_host(&conditions, &[count, 1], device)?;
+        let seeds = (0..windows.len()).map(|index| prompts.stream(index)).collect();
+        let mut noise = WindowNoise::new(seeds, rows, dim, device);
+        let request = Request {
+            start: Start::Partial { windows: &start, mu: self.sampling.mu.get() },
+            condition: Some(&condition),
+            guidance: self.sampling.guidance,
+        };
+        let stop = &self.stop;
+        let mut proceed = |_, _| if stop.is_set() { Err(Error::Stopped) } else { Ok(()) };
+        let sampled =
+            self.sampling.solver.sample(self.model.denoiser(), self.model.edm(), &request, &mut noise, &mut proceed);
+        let sampled = match sampled {
+            Err(Error::Stopped) => return Err(augment::Error::Stopped.into()),
+            other => other?,
+        };
+        windows.values = tensor::to_host(&sampled)?;
+        config.normalizer.denormalize(&mut windows.values);
+        for index in 0..windows.len() {
+            self.code.read(&mut windows, index);
+            blank_padding(&mut windows, index);
+        }
+        Ok(windows)
+    }
+
+    fn stop_when(&mut self, stop: Stop) {
+        self.stop = stop;
+    }
+}
+
+/// Gives a window the form real ones have: after its last transition the state it led to, again and again, with action
+/// and reward zero. The model is not asked for those numbers.
+fn blank_padding(windows: &mut Windows, index: usize) {
+    let (length, dim, obs) = (windows.lengths[index] as usize, windows.row_dim(), windows.obs_dim());
+    let rows = windows.window_mut(index);
+    let last = rows[length * dim..][..obs].to_vec();
+    for row in rows[length * dim..].chunks_exact_mut(dim) {
+        row[..obs].copy_from_slice(&last);
+        row[obs..].fill(0.0);
+    }
+}
+
+/// Shares a blueprint as the trait object that buffers take.
+pub(super) fn share(blueprint: GtaBlueprint) -> Arc<dyn Blueprint> {
+    Arc::new(blueprint)
+}

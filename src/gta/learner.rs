@@ -1,0 +1,80 @@
+//! Stage A of the paper: training the model behind a buffer, with checkpoints where it has a folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tch::Device;
+
+use super::config::GtaConfig;
+use super::examples::{TerminalCode, TrainingWindows};
+use super::generator::{GtaBlueprint, share};
+use crate::augment::{self, Blueprint, BoxError, Guide, Learner, Learning, Progress};
+use crate::diffusion::{StepReport, Trainer};
+use crate::{Result, native};
+
+/// Trains, or goes on training, the diffusion model of a [`GtaConfig`].
+pub struct GtaLearner {
+    config: GtaConfig,
+    folder: Option<PathBuf>,
+    device: Device,
+}
+
+impl GtaLearner {
+    /// Name of the training checkpoint in a buffer's folder.
+    pub const CHECKPOINT: &str = "model.safetensors";
+
+    /// A learner that keeps its checkpoint in `folder`, if any, and goes on from the one it finds there.
+    pub fn new(config: GtaConfig, folder: Option<PathBuf>, device: Device) -> Self {
+        Self { config, folder, device }
+    }
+
+    /// The trainer, where it was left or at its start.
+    fn trainer(&self, task: &Learning<'_>, code: TerminalCode) -> Result<Trainer> {
+        let guide = task.guide();
+        let model = self.config.model(guide.dataset(), guide.conditions())?;
+        let examples = Arc::new(TrainingWindows::new(guide, code));
+        let trainer = self.config.trainer.clone();
+        match self.checkpoint().filter(|path| path.exists()) {
+            Some(path) => Trainer::resume(&path, trainer, model, examples, task.seed(), self.device),
+            None => Trainer::new(trainer, model, examples, task.seed(), self.device),
+        }
+    }
+
+    fn checkpoint(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.join(Self::CHECKPOINT))
+    }
+
+    /// Trains to the end and returns the model as it is sampled.
+    pub fn train(&mut self, task: &Learning<'_>) -> Result<GtaBlueprint, BoxError> {
+        self.config.validate()?;
+        native::use_all_cores();
+        let code = code(&self.config, task.guide());
+        let mut trainer = self.trainer(task, code)?;
+        let mut smoothed = f64::NAN;
+        while !trainer.is_done() {
+            if !task.proceed() {
+                return Err(augment::Error::Stopped.into());
+            }
+            let StepReport { step, loss, .. } = trainer.step()?;
+            smoothed = if smoothed.is_nan() { loss } else { smoothed + 0.02 * (loss - smoothed) };
+            task.report(Progress { step, total: self.config.trainer.steps, loss: smoothed });
+            if let Some(path) = self.checkpoint()
+                && (step.is_multiple_of(self.config.checkpoint_every) || trainer.is_done())
+            {
+                trainer.save(&path)?;
+            }
+        }
+        Ok(GtaBlueprint::new(trainer.snapshot()?, &self.config, code, self.device))
+    }
+}
+
+impl Learner for GtaLearner {
+    fn learn(&mut self, task: &Learning<'_>) -> Result<Arc<dyn Blueprint>, BoxError> {
+        Ok(share(self.train(task)?))
+    }
+}
+
+/// How terminals are written for this data.
+fn code(config: &GtaConfig, guide: &Guide) -> TerminalCode {
+    TerminalCode::new(config.terminals, guide)
+}

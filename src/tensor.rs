@@ -1,0 +1,40 @@
+//! The bridge between host rows and tensors, with the shape checks that tch leaves to a panic.
+
+use tch::{Device, Kind, Tensor};
+
+use crate::Result;
+
+/// A tensor of `shape` on `device` holding a copy of `values`.
+///
+/// # Panics
+/// If the number of values is not that of the shape: a mistake in this crate, never in user data.
+pub(crate) fn from_host(values: &[f32], shape: &[i64], device: Device) -> Result<Tensor> {
+    assert_eq!(values.len() as i64, shape.iter().product::<i64>(), "values for shape {shape:?}");
+    Ok(Tensor::f_from_slice(values)?.f_reshape(shape)?.f_to_device(device)?)
+}
+
+/// The numbers of `tensor` in row-major order, as `f32` on the host.
+pub(crate) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
+    let host = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;
+    let mut values = vec![0.0; host.numel()];
+    host.f_copy_data(&mut values, host.numel())?;
+    Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_keeps_order_also_of_a_transposed_tensor() {
+        let tensor = from_host(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3], Device::Cpu).unwrap();
+        assert_eq!(to_host(&tensor).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(to_host(&tensor.tr()).unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "values for shape")]
+    fn a_wrong_shape_is_caught_before_libtorch_sees_it() {
+        let _ = from_host(&[1.0; 5], &[2, 3], Device::Cpu);
+    }
+}
