@@ -9,7 +9,7 @@ pub struct Progress {
     total: u64,
     started: Instant,
     terminal: bool,
-    shown: Option<Instant>,
+    shown: Instant,
     shown_tenths: u64,
 }
 
@@ -21,7 +21,7 @@ impl Progress {
             total,
             started: Instant::now(),
             terminal: std::io::stderr().is_terminal(),
-            shown: None,
+            shown: Instant::now(),
             shown_tenths: 0,
         }
     }
@@ -30,7 +30,7 @@ impl Progress {
     pub fn update(&mut self, done: u64) {
         let done = done.min(self.total);
         let tenths = (done * 10).checked_div(self.total).unwrap_or(10);
-        let waited = self.shown.map_or(Duration::MAX, |shown| shown.elapsed());
+        let waited = self.shown.elapsed();
         let due = if self.terminal {
             waited >= Duration::from_millis(100)
         } else {
@@ -40,7 +40,7 @@ impl Progress {
         if !due {
             return;
         }
-        self.shown = Some(Instant::now());
+        self.shown = Instant::now();
         self.shown_tenths = tenths;
         let line = line(&self.label, done, self.total, self.started.elapsed());
         if self.terminal {
@@ -60,7 +60,7 @@ impl Progress {
 
     /// Ends the step without a word; the error that follows says what happened.
     pub fn abandon(self) {
-        if self.terminal && self.shown.is_some() {
+        if self.terminal {
             eprintln!();
         }
     }

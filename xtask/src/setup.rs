@@ -65,6 +65,9 @@ pub fn run(options: Options) -> Result<()> {
     fetch::remove_leftovers(&wheels)?;
     let python = Python::find()?;
     require_space(&python, &native, &wheels, &missing)?;
+    let names: Vec<&str> = missing.iter().map(|part| part.name).collect();
+    let bytes = missing.iter().map(|part| part.download_bytes()).sum();
+    eprintln!("set-up (once): {}; up to {} to download into {}", names.join(", "), megabytes(bytes), native.display());
     for part in missing {
         install(&python, part, &native, &wheels, options)?;
     }
