@@ -25,9 +25,13 @@ pub fn find(part: &Part, native: &Path) -> Result<Option<String>> {
         name if name == NINJA.name => Ok(()),
         name => bail!("no check for the part {name}"),
     };
-    checked.with_context(|| {
-        format!("{} is set to {}. Unset it to have the pinned one installed", part.variable, value.display())
-    })?;
+    if let Err(error) = checked {
+        bail!(
+            "{} is set to {}, but {error:#}. Set it right, or unset it to have the pinned one installed.",
+            part.variable,
+            value.display()
+        );
+    }
     Ok(Some(format!("{} ({})", value.display(), part.variable)))
 }
 
@@ -112,7 +116,7 @@ fn mujoco(folder: &Path) -> Result<()> {
 fn cmake(program: &Path) -> Result<()> {
     let answer = Command::new(program).arg("--version").output().context("it does not start")?;
     let said = String::from_utf8_lossy(&answer.stdout);
-    let version = cmake_version(&said).with_context(|| format!("it does not tell its version: {said}"))?;
+    let version = cmake_version(&said).context("it does not tell its version")?;
     if version < CMAKE_MINIMUM {
         bail!("that is CMake {}.{}; HDF5 needs {}.{}", version.0, version.1, CMAKE_MINIMUM.0, CMAKE_MINIMUM.1);
     }

@@ -69,7 +69,8 @@ impl Progress {
 fn line(label: &str, done: u64, total: u64, elapsed: Duration) -> String {
     let percent = (done * 100).checked_div(total).unwrap_or(100);
     let seconds = elapsed.as_secs_f64();
-    let speed = if seconds > 0.5 && done > 0 {
+    // The first bytes say nothing about the rest.
+    let speed = if seconds > 0.5 && percent > 0 {
         let rate = done as f64 / seconds;
         let left = (total - done) as f64 / rate;
         format!(", {:.1} MB/s, {left:.0} s left", rate / 1e6)
