@@ -1,2 +1,86 @@
-//! Project tasks.
-fn main() {}
+//! The project's commands: `cargo xtask quickstart`, `cargo xtask test`, `cargo xtask check`, `cargo xtask setup`.
+//!
+//! This program builds with nothing but Rust, so that it can fetch the native parts that everything else needs.
+
+mod check;
+mod existing;
+mod fetch;
+mod layout;
+mod pins;
+mod progress;
+mod project;
+mod python;
+mod setup;
+mod testing;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+  quickstart [ARGS..]   set up what is missing, then run `gta quickstart ARGS..`
+  test [ARGS..]         set up what is missing, then run all tests; ARGS go to `cargo test` (a name filters)
+  check                 set up what is missing, then formatting, clippy, docs and the layout rules
+  setup                 only the set-up: LibTorch, MuJoCo, CMake and Ninja below .native
+      --keep-wheels     keep the downloaded files in .native/wheels
+
+Set-up is done once. LIBTORCH (or LIBTORCH_USE_PYTORCH), MUJOCO_DYNAMIC_LINK_DIR and CMAKE, where set, are used as they
+are. Afterwards plain `cargo build`, `cargo test`, `cargo run` and editors work too.";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let Some((command, rest)) = arguments.split_first() else {
+        println!("{HELP}");
+        return Ok(());
+    };
+    match command.as_str() {
+        "quickstart" => {
+            setup::run(setup::Options::default())?;
+            let mut gta = project::cargo();
+            gta.args(["run", "--bin", "gta", "--", "quickstart"]).args(rest);
+            // The files it writes belong where the user is; cargo finds the workspace from any folder inside it.
+            gta.current_dir(std::env::current_dir()?);
+            project::run("quickstart", &mut gta)
+        }
+        "test" => {
+            setup::run(setup::Options::default())?;
+            testing::run(rest)
+        }
+        "check" => {
+            no_more(rest)?;
+            setup::run(setup::Options::default())?;
+            check::run()
+        }
+        "setup" => {
+            let (flags, others): (Vec<&String>, Vec<&String>) = rest.iter().partition(|word| *word == "--keep-wheels");
+            if let Some(other) = others.first() {
+                bail!("setup knows no `{other}`\n\n{HELP}");
+            }
+            setup::run(setup::Options { keep_wheels: !flags.is_empty(), verbose: true })
+        }
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(())
+        }
+        other => bail!("no command `{other}`\n\n{HELP}"),
+    }
+}
+
+fn no_more(rest: &[String]) -> Result<()> {
+    match rest.first() {
+        Some(word) => bail!("unexpected `{word}`\n\n{HELP}"),
+        None => Ok(()),
+    }
+}

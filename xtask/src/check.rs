@@ -1,0 +1,40 @@
+//! `cargo xtask check`: what CI asks of a change besides its tests.
+
+use anyhow::{Result, bail};
+
+use crate::layout;
+use crate::project;
+
+/// Formatting, clippy, docs and layout, cheapest first; all run, so that one run tells everything.
+///
+/// # Errors
+/// When any of them finds something.
+pub fn run() -> Result<()> {
+    let mut failed = Vec::new();
+    let mut step = |name: &'static str, result: Result<()>| {
+        if let Err(error) = result {
+            eprintln!("{error:#}");
+            failed.push(name);
+        }
+    };
+    eprintln!("check: layout rules");
+    step("layout rules", layout::check());
+    eprintln!("check: formatting");
+    step(
+        "formatting",
+        project::run("`cargo fmt --check` (run `cargo fmt`)", project::cargo().args(["fmt", "--all", "--check"])),
+    );
+    eprintln!("check: clippy");
+    let mut clippy = project::cargo();
+    clippy.args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
+    step("clippy", project::run("`cargo clippy` (missing? `rustup component add clippy`)", &mut clippy));
+    eprintln!("check: docs");
+    let mut docs = project::cargo();
+    docs.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    step("docs", project::run("`cargo doc`", &mut docs));
+    if !failed.is_empty() {
+        bail!("check failed: {}", failed.join(", "));
+    }
+    eprintln!("check: all well");
+    Ok(())
+}

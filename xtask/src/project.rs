@@ -1,0 +1,48 @@
+//! Where the project lies and how cargo is started in it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+/// The folder of the workspace.
+pub fn root() -> PathBuf {
+    // cargo sets the variable for `cargo run`; the compiled-in value serves a binary that is started by hand.
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    xtask.parent().map_or(xtask.clone(), PathBuf::from)
+}
+
+/// cargo in the workspace, the same one that runs us.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    // What `cargo run` sets for this package would only confuse the build scripts of others.
+    for variable in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_PKG_NAME", "CARGO_PKG_VERSION"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Runs `command`, named `what` in the error.
+///
+/// # Errors
+/// When it cannot start or does not end well.
+pub fn run(what: &str, command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {what}"))?;
+    if !status.success() {
+        bail!("{what} failed ({status})");
+    }
+    Ok(())
+}
+
+/// Runs `command` and returns what it printed.
+///
+/// # Errors
+/// When it cannot start, or does not end well; then the error has what it said.
+pub fn capture(what: &str, command: &mut Command) -> Result<String> {
+    let answer = command.output().with_context(|| format!("cannot start {what}"))?;
+    if !answer.status.success() {
+        bail!("{what} failed ({}): {}", answer.status, String::from_utf8_lossy(&answer.stderr).trim());
+    }
+    String::from_utf8(answer.stdout).with_context(|| format!("{what} printed something other than UTF-8"))
+}
