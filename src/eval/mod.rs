@@ -1,0 +1,42 @@
+//! How good transitions are: the paper's quality metrics, the statistics behind them, and their tables and pictures.
+//!
+//! The flow: a [`QualityMeter`] knows the dataset, a [`Simulator`] of the task and the settings. It takes
+//! [`Transitions`] (windows, a batch, or rows of a dataset) and gives [`Measured`] values: one [`Quality`] to report,
+//! and the per-transition and per-window numbers it was made from. Several named qualities form a [`QualityReport`],
+//! which prints as a [`Table`]; measured values are drawn by a [`Picture`].
+//!
+//! | metric | paper | here |
+//! |---|---|---|
+//! | dynamic MSE | eq. (11), (14) | [`Quality::dynamic_mse`] |
+//! | oracle reward | D.3 | [`Quality::oracle_reward`] |
+//! | novelty | eq. (12), (15) | [`Novelty`] |
+//! | correlation of asked and generated return | Fig. 7 | [`Quality::asked_vs_generated`] |
+//! | distribution of rewards | Fig. 8 | [`Picture::of_quality`] |
+//! | Welch's t-test | Table 20 | [`welch()`] |
+
+mod axis;
+mod error;
+mod meter;
+mod nearest;
+mod novelty;
+mod picture;
+mod quality;
+mod report;
+mod simulator;
+mod stats;
+mod table;
+mod transitions;
+mod welch;
+
+pub use error::{Error, Result};
+pub use meter::{QualityConfig, QualityMeter};
+pub use nearest::{Nearest, nearest};
+pub use novelty::{Novelty, NoveltyConfig, NoveltyScale, NoveltyValues, novelty, spacing};
+pub use picture::{Panel, Picture, Points, Series};
+pub use quality::{Excluded, Judged, Measured, Quality, RewardError, Terminals, WindowReturn};
+pub use report::{Floor, NamedQuality, QualityReport};
+pub use simulator::{Simulator, SimulatorError, Truth};
+pub use stats::{Bootstrap, Interval, Summary, mean, pearson, quantile, standard_deviation};
+pub use table::Table;
+pub use transitions::Transitions;
+pub use welch::{Moments, Welch, student_t_tail, welch};

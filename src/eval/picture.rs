@@ -1,0 +1,328 @@
+//! Histograms and scatter plots side by side, as one self-contained SVG picture.
+
+use std::fmt::Write;
+
+use super::axis::Axis;
+use super::quality::{Measured, WindowReturn};
+use super::stats::{mean, pearson, quantile};
+use super::table::number;
+
+/// Okabe and Ito's colours, which colour-blind readers tell apart, and a dash pattern for those who see none.
+const STYLES: [(&str, &str); 5] =
+    [("#0072B2", ""), ("#D55E00", ""), ("#009E73", "6 3"), ("#CC79A7", "2 2"), ("#000000", "8 3 2 3")];
+/// Size of a panel in pixels, and the space in it left and right of the plot and below it, for labels.
+const WIDTH: f64 = 430.0;
+const HEIGHT: f64 = 350.0;
+const LEFT: f64 = 64.0;
+const RIGHT: f64 = 18.0;
+const BELOW: f64 = 50.0;
+/// Height of the picture's title, of a panel's title, and of a line of its legend.
+const TITLE: f64 = 40.0;
+const PANEL_TITLE: f64 = 26.0;
+const LINE: f64 = 17.0;
+/// Bars of a histogram.
+const BINS: usize = 48;
+/// Points of a scatter plot's series: more make the file large and the picture no clearer.
+const MOST_POINTS: usize = 2_000;
+
+/// Named numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// What they are, for the legend.
+    pub name: String,
+    /// The numbers; those that are not finite are left out.
+    pub values: Vec<f64>,
+}
+
+/// Named points.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Points {
+    /// What they are, for the legend.
+    pub name: String,
+    /// Pairs of x and y; those that are not finite are left out.
+    pub values: Vec<[f64; 2]>,
+}
+
+/// One plot of a picture.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Panel {
+    /// How numbers are distributed: the share of each series in each of equal bins. The axis leaves out the lowest
+    /// and highest thousandth.
+    Histogram {
+        /// Heading.
+        title: String,
+        /// What the numbers are, with units.
+        x_label: String,
+        /// What is compared.
+        series: Vec<Series>,
+    },
+    /// How two numbers go together, beside the line on which they are equal.
+    Scatter {
+        /// Heading.
+        title: String,
+        /// What x is.
+        x_label: String,
+        /// What y is.
+        y_label: String,
+        /// What is compared.
+        series: Vec<Points>,
+    },
+}
+
+/// Panels side by side under a title.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Picture {
+    /// Heading.
+    pub title: String,
+    /// The plots, from left to right.
+    pub panels: Vec<Panel>,
+}
+
+impl Picture {
+    /// Returns of windows, rewards of transitions (the paper's Fig. 8), and asked against reached returns (Fig. 7),
+    /// of original data and of what was generated from it. Panels without data are left out.
+    pub fn of_quality(title: impl Into<String>, original: &Measured, generated: &Measured) -> Self {
+        let series = |name: &str, values: Vec<f64>| Series { name: name.into(), values };
+        let rewards = |set: &Measured| set.rewards.iter().map(|&r| f64::from(r)).collect();
+        let windows = &generated.window_returns;
+        let claimed = |windows: &[WindowReturn]| windows.iter().map(|w| w.claimed).collect();
+        let asked: Vec<f64> = windows.iter().filter_map(|w| w.asked).collect();
+        let mut panels = Vec::new();
+        if !windows.is_empty() || !original.window_returns.is_empty() {
+            panels.push(Panel::Histogram {
+                title: "Returns of windows".into(),
+                x_label: "sum of rewards over a window".into(),
+                series: vec![
+                    series("original", claimed(&original.window_returns)),
+                    series("generated, claimed", claimed(windows)),
+                    series("generated, oracle", windows.iter().filter_map(|w| w.oracle).collect()),
+                    series("asked for", asked.clone()),
+                ],
+            });
+        }
+        panels.push(Panel::Histogram {
+            title: "Rewards of transitions".into(),
+            x_label: "reward".into(),
+            series: vec![
+                series("original", rewards(original)),
+                series("generated, claimed", rewards(generated)),
+                series("generated, oracle", generated.oracle_rewards()),
+            ],
+        });
+        if !asked.is_empty() {
+            let against = |of: fn(&WindowReturn) -> Option<f64>| {
+                windows.iter().filter_map(|w| Some([w.asked?, of(w)?])).collect()
+            };
+            panels.push(Panel::Scatter {
+                title: "Asked and reached return".into(),
+                x_label: "return asked for".into(),
+                y_label: "sum of rewards over the window".into(),
+                series: vec![
+                    Points { name: "claimed".into(), values: against(|w| Some(w.claimed)) },
+                    Points { name: "oracle".into(), values: against(|w| w.oracle) },
+                ],
+            });
+        }
+        Self { title: title.into(), panels }
+    }
+
+    /// The picture as the text of an SVG file, which needs no other file.
+    pub fn to_svg(&self) -> String {
+        let legend = self.panels.iter().map(Panel::legend_lines).max().unwrap_or(0) as f64 * LINE;
+        let (width, height) = (WIDTH * self.panels.len().max(1) as f64, TITLE + HEIGHT + legend);
+        let mut svg = Svg(String::new());
+        svg.line(format_args!(
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#222222">"##
+        ));
+        svg.line(format_args!(r##"<rect width="{width}" height="{height}" fill="#FFFFFF"/>"##));
+        svg.text([width / 2.0, 26.0], "middle", r#" font-size="17" font-weight="bold""#, &self.title);
+        for (index, panel) in self.panels.iter().enumerate() {
+            let x = index as f64 * WIDTH;
+            panel.draw(
+                &mut svg,
+                x,
+                legend,
+                [x + LEFT, TITLE + PANEL_TITLE + legend, x + WIDTH - RIGHT, height - BELOW],
+            );
+        }
+        svg.line(format_args!("</svg>"));
+        svg.0
+    }
+}
+
+impl Panel {
+    /// Lines of the legend: one for each series with data, and those that explain marks.
+    fn legend_lines(&self) -> usize {
+        match self {
+            Self::Histogram { series, .. } => series.len(),
+            Self::Scatter { series, .. } => series.len() + 1,
+        }
+    }
+
+    /// Draws the panel whose left side is at `left`, and its plot into `[x, y, x, y]`, below a legend.
+    fn draw(&self, svg: &mut Svg, left: f64, legend: f64, place: [f64; 4]) {
+        let title = match self {
+            Self::Histogram { title, .. } | Self::Scatter { title, .. } => title,
+        };
+        let bold = r#" font-size="14" font-weight="bold""#;
+        svg.text([left + LEFT, TITLE + 14.0], "start", bold, title);
+        let mut keys = Keys { svg, x: left + LEFT, y: TITLE + PANEL_TITLE + 6.0 };
+        debug_assert!(keys.y + legend <= place[1] + LINE);
+        match self {
+            Self::Histogram { x_label, series, .. } => histogram(&mut keys, place, x_label, series),
+            Self::Scatter { x_label, y_label, series, .. } => scatter(&mut keys, place, [x_label, y_label], series),
+        }
+    }
+}
+
+/// The text of an SVG file, line by line.
+struct Svg(String);
+
+impl Svg {
+    fn line(&mut self, arguments: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "{arguments}");
+    }
+
+    fn text(&mut self, [x, y]: [f64; 2], anchor: &str, attributes: &str, text: &str) {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+        // Control characters are not allowed in XML, not even escaped.
+        let text: String = text.chars().filter(|c| !c.is_control()).collect();
+        self.line(format_args!(r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}"{attributes}>{text}</text>"#));
+    }
+
+    /// Ticks, grid and labels of both axes around a plot.
+    fn axes(&mut self, [x0, y0, x1, y1]: [f64; 4], axes: [&Axis; 2], labels: [&str; 2]) {
+        for (tick, label) in axes[0].ticks() {
+            let x = x0 + (x1 - x0) * axes[0].share(tick);
+            self.line(format_args!(r##"<path d="M{x:.1} {y0:.1}V{y1:.1}" stroke="#E6E6E6"/>"##));
+            self.text([x, y1 + 17.0], "middle", "", &label);
+        }
+        for (tick, label) in axes[1].ticks() {
+            let y = y1 - (y1 - y0) * axes[1].share(tick);
+            self.line(format_args!(r##"<path d="M{x0:.1} {y:.1}H{x1:.1}" stroke="#E6E6E6"/>"##));
+            self.text([x0 - 7.0, y + 4.0], "end", "", &label);
+        }
+        self.line(format_args!(r##"<path d="M{x0:.1} {y0:.1}V{y1:.1}H{x1:.1}" fill="none" stroke="#444444"/>"##));
+        self.text([(x0 + x1) / 2.0, y1 + 38.0], "middle", "", labels[0]);
+        let (x, y) = (x0 - 47.0, (y0 + y1) / 2.0);
+        self.text([x, y], "middle", &format!(r#" transform="rotate(-90 {x:.1} {y:.1})""#), labels[1]);
+    }
+}
+
+/// The legend of a panel, written downwards.
+struct Keys<'a> {
+    svg: &'a mut Svg,
+    x: f64,
+    y: f64,
+}
+
+impl Keys<'_> {
+    /// A sample of a series' style (an SVG element around `[x, y]`) and what it stands for.
+    fn key(&mut self, sample: impl FnOnce(f64, f64) -> String, text: &str) {
+        let sample = sample(self.x, self.y);
+        self.svg.line(format_args!("{sample}"));
+        self.svg.text([self.x + 32.0, self.y + 4.0], "start", "", text);
+        self.y += LINE;
+    }
+}
+
+fn histogram(keys: &mut Keys<'_>, place: [f64; 4], x_label: &str, series: &[Series]) {
+    let finite = |values: &[f64]| values.iter().copied().filter(|v| v.is_finite()).collect::<Vec<f64>>();
+    let series: Vec<(&str, Vec<f64>)> = series.iter().map(|s| (s.name.as_str(), finite(&s.values))).collect();
+    // By series, so that a small one is not cut off by a large one.
+    let ends = series.iter().filter(|(_, values)| !values.is_empty());
+    let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, values)| {
+        (low.min(quantile(values, 0.001)), high.max(quantile(values, 0.999)))
+    });
+    let axis = Axis::holding(low, high, 6);
+    let shares: Vec<Vec<f64>> = series.iter().map(|(_, values)| shares(values, &axis)).collect();
+    let tallest = shares.iter().flatten().copied().fold(0.0, f64::max);
+    let vertical = Axis::holding(0.0, 100.0 * if tallest > 0.0 { tallest } else { 0.01 }, 5);
+    keys.svg.axes(place, [&axis, &vertical], [x_label, "share per bin (%)"]);
+    let [x0, y0, x1, y1] = place;
+    for (index, ((name, values), shares)) in series.iter().zip(&shares).enumerate() {
+        let (colour, dashes) = STYLES[index % STYLES.len()];
+        if values.is_empty() {
+            keys.key(|_, _| String::new(), &format!("{name}: no data"));
+            continue;
+        }
+        let mut outline = format!("M{x0:.1} {y1:.1}");
+        for (bin, share) in shares.iter().enumerate() {
+            let y = y1 - (y1 - y0) * vertical.share(100.0 * share);
+            let x = x0 + (x1 - x0) * (bin + 1) as f64 / BINS as f64;
+            let _ = write!(outline, "V{y:.1}H{x:.1}");
+        }
+        let _ = write!(outline, "V{y1:.1}");
+        // Only the first is filled: two fills mix to a third colour that no key explains.
+        let fill = if index == 0 { format!(r#"{colour}" fill-opacity="0.22"#) } else { "none".into() };
+        let stroke = format!(r#"stroke="{colour}" stroke-width="1.7" stroke-dasharray="{dashes}""#);
+        keys.svg.line(format_args!(r#"<path d="{outline}" fill="{fill}" {stroke}/>"#));
+        let centre = mean(values);
+        if (0.0..=1.0).contains(&axis.share(centre)) {
+            let x = x0 + (x1 - x0) * axis.share(centre);
+            // A triangle on the axis points at the mean.
+            keys.svg.line(format_args!(r#"<path d="M{x:.1} {y1:.1}l-5 8h10z" fill="{colour}"/>"#));
+        }
+        let inside: f64 = shares.iter().sum();
+        let beyond = ((1.0 - inside) * values.len() as f64).round();
+        let beyond = if beyond > 0.0 { format!(", {beyond} beyond the axis") } else { String::new() };
+        let text = format!("{name} (\u{25B2} mean {}{beyond})", number(centre));
+        keys.key(
+            |x, y| format!(r#"<rect x="{x:.1}" y="{:.1}" width="24" height="10" fill="{fill}" {stroke}/>"#, y - 5.0),
+            &text,
+        );
+    }
+}
+
+/// The share of all values in each bin of the axis.
+fn shares(values: &[f64], axis: &Axis) -> Vec<f64> {
+    let mut shares = vec![0.0; BINS];
+    for &value in values {
+        let share = axis.share(value);
+        if (0.0..=1.0).contains(&share) {
+            shares[((share * BINS as f64) as usize).min(BINS - 1)] += 1.0 / values.len() as f64;
+        }
+    }
+    shares
+}
+
+fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Points]) {
+    let finite = |p: &&[f64; 2]| p[0].is_finite() && p[1].is_finite();
+    let ends = |side: usize| {
+        let values: Vec<f64> = series.iter().flat_map(|s| s.values.iter().filter(finite).map(|p| p[side])).collect();
+        (quantile(&values, 0.0), quantile(&values, 1.0))
+    };
+    let (x_ends, y_ends) = (ends(0), ends(1));
+    let (x_axis, y_axis) = (Axis::holding(x_ends.0, x_ends.1, 6), Axis::holding(y_ends.0, y_ends.1, 5));
+    keys.svg.axes(place, [&x_axis, &y_axis], labels);
+    let [x0, y0, x1, y1] = place;
+    let at = |p: [f64; 2]| [x0 + (x1 - x0) * x_axis.share(p[0]), y1 - (y1 - y0) * y_axis.share(p[1])];
+    for (index, points) in series.iter().enumerate() {
+        let (colour, _) = STYLES[(index + 1) % STYLES.len()];
+        let kept: Vec<[f64; 2]> = points.values.iter().filter(finite).copied().collect();
+        let mark = |[x, y]: [f64; 2]| match index {
+            0 => format!("M{:.1} {y:.1}h5M{x:.1} {:.1}v5", x - 2.5, y - 2.5),
+            _ => format!("M{:.1} {y:.1}a2.2 2.2 0 1 0 4.4 0a2.2 2.2 0 1 0 -4.4 0", x - 2.2),
+        };
+        let marks: String =
+            kept.iter().step_by(kept.len().div_ceil(MOST_POINTS).max(1)).map(|&p| mark(at(p))).collect();
+        let style = format!(r#"fill="none" stroke="{colour}" stroke-width="1" stroke-opacity="0.6""#);
+        keys.svg.line(format_args!(r#"<path d="{marks}" {style}/>"#));
+        let (x, y): (Vec<f64>, Vec<f64>) = kept.iter().map(|p| (p[0], p[1])).unzip();
+        let text = match pearson(&x, &y) {
+            Some(r) => format!("{} (r = {r:.2})", points.name),
+            None => points.name.clone(),
+        };
+        keys.key(|x, y| format!(r#"<path d="{}" {style}/>"#, mark([x + 12.0, y])), &text);
+    }
+    // The part of the line of equal values that lies in the plot.
+    let ([x_low, x_high], [y_low, y_high]) = (x_axis.ends(), y_axis.ends());
+    let (start, end) = (x_low.max(y_low), x_high.min(y_high));
+    let line = r##"fill="none" stroke="#222222" stroke-width="1.2" stroke-dasharray="5 4""##;
+    if start < end {
+        let ([a, b], [c, d]) = (at([start; 2]), at([end; 2]));
+        keys.svg.line(format_args!(r#"<path d="M{a:.1} {b:.1}L{c:.1} {d:.1}" {line}/>"#));
+        keys.key(|x, y| format!(r#"<path d="M{x:.1} {y:.1}h24" {line}/>"#), "as asked");
+    }
+}

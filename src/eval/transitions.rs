@@ -1,0 +1,211 @@
+//! A set of transitions to be judged, and the windows they belong to.
+
+use std::collections::HashMap;
+
+use replay::{Batch, Dataset, Source, Spec, States, WindowIndex, Windows};
+
+use super::{Error, Result};
+
+/// Transitions in order, each in one window (the cluster of transitions that depend on one another).
+#[derive(Clone, Debug, Default)]
+pub struct Transitions {
+    columns: Batch,
+    /// The window of each transition.
+    windows: Vec<usize>,
+    window_count: usize,
+    /// Whether windows are complete, so that sums over them are returns.
+    complete: bool,
+    asked: Option<Vec<f64>>,
+    states: Option<States>,
+}
+
+impl Transitions {
+    /// All transitions of generated windows; their `returns` are the asked ones.
+    pub fn of_windows(windows: &Windows) -> Self {
+        let spec = Spec::new(windows.obs_dim(), windows.action_dim());
+        let mut columns = Batch::with_capacity(&spec, windows.transitions());
+        windows.append_to(0, &mut columns);
+        let lengths = windows.lengths.iter().enumerate();
+        Self {
+            columns,
+            windows: lengths.flat_map(|(window, &length)| std::iter::repeat_n(window, length as usize)).collect(),
+            window_count: windows.len(),
+            complete: true,
+            asked: Some(windows.returns.iter().map(|&r| f64::from(r)).collect()),
+            states: None,
+        }
+    }
+
+    /// The windows `picked` of a dataset, with the simulator states that the dataset has. Nothing was asked of them.
+    ///
+    /// Fails where there is no such window.
+    pub fn of_data(index: &WindowIndex, picked: &[usize]) -> Result<Self> {
+        if let Some(bad) = picked.iter().find(|&&window| window >= index.len()) {
+            return Err(Error::invalid("windows", format!("there is no window {bad} of {}", index.len())));
+        }
+        let dataset = index.dataset();
+        let mut set = Self {
+            columns: Batch::with_capacity(dataset.spec(), picked.len() * index.horizon()),
+            window_count: picked.len(),
+            complete: true,
+            ..Self::default()
+        };
+        for (window, &picked) in picked.iter().enumerate() {
+            let (start, length) = index.span(picked);
+            for row in start..start + length {
+                set.columns.push(dataset.row(row), Source::Real(row));
+                set.windows.push(window);
+            }
+        }
+        set.states = set.states_of(dataset);
+        Ok(set)
+    }
+
+    /// Sampled transitions. Those of one generated window form a cluster; each real one stands alone. Windows are not
+    /// complete, so no returns are measured.
+    pub fn of_batch(batch: &Batch) -> Self {
+        let mut known = HashMap::new();
+        let mut window_count = 0;
+        let mut another = || {
+            window_count += 1;
+            window_count - 1
+        };
+        let windows = batch
+            .sources
+            .iter()
+            .map(|source| match *source {
+                Source::Real(_) => another(),
+                Source::Generated { window, .. } => *known.entry(window).or_insert_with(&mut another),
+            })
+            .collect();
+        Self { columns: batch.clone(), windows, window_count, ..Self::default() }
+    }
+
+    /// The simulator states of transitions that are rows of `dataset`; `None` where it has none.
+    fn states_of(&self, dataset: &Dataset) -> Option<States> {
+        let states = dataset.states()?;
+        let mut picked = States { nq: states.nq, nv: states.nv, ..States::default() };
+        for source in &self.columns.sources {
+            let Source::Real(row) = *source else { return None };
+            picked.qpos.extend_from_slice(&states.qpos[row * states.nq..][..states.nq]);
+            picked.qvel.extend_from_slice(&states.qvel[row * states.nv..][..states.nv]);
+        }
+        Some(picked)
+    }
+
+    /// The same transitions without simulator states, to be judged as generated ones are: from observations.
+    pub fn without_states(mut self) -> Self {
+        self.states = None;
+        self
+    }
+
+    /// Transitions in the set.
+    pub fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether there is no transition.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The transitions.
+    pub fn columns(&self) -> &Batch {
+        &self.columns
+    }
+
+    /// The window of each transition, below [`window_count`](Self::window_count).
+    pub fn windows(&self) -> &[usize] {
+        &self.windows
+    }
+
+    /// Number of windows.
+    pub fn window_count(&self) -> usize {
+        self.window_count
+    }
+
+    /// Whether windows are complete, so that the sum of rewards over one is its return.
+    pub fn windows_are_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The return that each window was asked to have, where one was asked.
+    pub fn asked(&self) -> Option<&[f64]> {
+        self.asked.as_deref()
+    }
+
+    /// The simulator state each transition started from, where known.
+    pub fn states(&self) -> Option<&States> {
+        self.states.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use replay::Transition;
+
+    use super::*;
+
+    fn dataset() -> Dataset {
+        let mut builder = Dataset::builder(Spec::new(1, 1));
+        for row in 0..7 {
+            let (here, next) = ([row as f32], [row as f32 + 1.0]);
+            let truncated = row == 3;
+            let row = Transition {
+                observation: &here,
+                action: &here,
+                reward: row as f32,
+                next_observation: &next,
+                terminated: false,
+                truncated,
+            };
+            builder.push(row).unwrap();
+        }
+        let rows = |step: f64| (0..7).map(|r| f64::from(r) * step).collect();
+        builder.states(States { qpos: rows(10.0), qvel: rows(100.0), nq: 1, nv: 1 });
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn windows_of_data_bring_their_states() {
+        let index = WindowIndex::new(&dataset(), 2).unwrap();
+        let set = Transitions::of_data(&index, &[4, 1]).unwrap();
+        assert_eq!((set.len(), set.window_count(), set.windows()), (4, 2, &[0, 0, 1, 1][..]));
+        assert_eq!(set.columns().rewards, [5.0, 6.0, 1.0, 2.0]);
+        let states = set.states().unwrap();
+        assert_eq!(
+            (&states.qpos[..], &states.qvel[..]),
+            (&[50.0, 60.0, 10.0, 20.0][..], &[500.0, 600.0, 100.0, 200.0][..])
+        );
+        assert!(set.asked().is_none() && set.windows_are_complete());
+        assert!(set.without_states().states().is_none());
+        assert_eq!(Transitions::of_data(&index, &[5]).unwrap_err().to_string(), "windows: there is no window 5 of 5");
+    }
+
+    #[test]
+    fn generated_windows_bring_what_was_asked() {
+        let index = WindowIndex::new(&dataset(), 4).unwrap();
+        let mut windows = Windows::with_capacity(dataset().spec(), 4, 2);
+        index.gather(0, 2.5, &mut windows);
+        index.gather(1, 3.5, &mut windows);
+        let set = Transitions::of_windows(&windows);
+        // The second episode has three transitions only.
+        assert_eq!(set.windows(), [0, 0, 0, 0, 1, 1, 1]);
+        assert_eq!(set.asked(), Some(&[2.5, 3.5][..]));
+        assert_eq!(set.columns().rewards, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        assert_eq!(set.columns().next_observations, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+    }
+
+    #[test]
+    fn a_batch_is_clustered_by_generated_window() {
+        let mut batch = Batch::with_capacity(&Spec::new(1, 1), 5);
+        let data = dataset();
+        let generated = |window, step| Source::Generated { window, step };
+        for source in [generated(9, 1), Source::Real(3), generated(2, 0), generated(9, 0), Source::Real(3)] {
+            batch.push(data.row(0), source);
+        }
+        let set = Transitions::of_batch(&batch);
+        assert_eq!((set.windows(), set.window_count()), (&[0, 1, 2, 0, 3][..], 4));
+        assert!(!set.windows_are_complete());
+    }
+}
