@@ -1,7 +1,7 @@
 //! Stage A of the paper: training the model behind a buffer, with checkpoints where it has a folder.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tch::Device;
 
@@ -17,6 +17,7 @@ pub struct GtaLearner {
     config: GtaConfig,
     folder: Option<PathBuf>,
     device: Device,
+    model: Arc<OnceLock<GtaBlueprint>>,
 }
 
 impl GtaLearner {
@@ -25,7 +26,12 @@ impl GtaLearner {
 
     /// A learner that keeps its checkpoint in `folder`, if any, and goes on from the one it finds there.
     pub fn new(config: GtaConfig, folder: Option<PathBuf>, device: Device) -> Self {
-        Self { config, folder, device }
+        Self { config, folder, device, model: Arc::default() }
+    }
+
+    /// Puts the trained model into `slot` too.
+    pub(super) fn publishing(self, slot: Arc<OnceLock<GtaBlueprint>>) -> Self {
+        Self { model: slot, ..self }
     }
 
     /// The trainer, where it was left or at its start.
@@ -70,7 +76,10 @@ impl GtaLearner {
 
 impl Learner for GtaLearner {
     fn learn(&mut self, task: &Learning<'_>) -> Result<Arc<dyn Blueprint>, BoxError> {
-        Ok(share(self.train(task)?))
+        let blueprint = self.train(task)?;
+        // A learner learns once, so the slot is free.
+        let _ = self.model.set(blueprint.clone());
+        Ok(share(blueprint))
     }
 }
 

@@ -1,0 +1,64 @@
+//! Writing generated data where people keep data, with where it comes from.
+
+use std::path::Path;
+
+use replay::formats::{self, Provenance};
+use replay::{Dataset, Ending};
+
+use super::config::GtaConfig;
+use super::generator::GtaBlueprint;
+use crate::Result;
+use crate::augment::Blueprint;
+
+/// What an export holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Contents {
+    /// The original transitions, then the generated ones: what the paper trains on.
+    #[default]
+    Augmented,
+    /// The generated transitions alone.
+    Generated,
+}
+
+/// The transitions of `first`, then those of `second`, in their episodes. Simulator states are left out: generated
+/// transitions have none.
+pub(super) fn joined(first: &Dataset, second: &Dataset) -> Result<Dataset> {
+    let mut builder = Dataset::builder(first.spec().clone());
+    for dataset in [first, second] {
+        for episode in dataset.episodes() {
+            for row in episode.rows.clone() {
+                builder.push(dataset.row(row))?;
+            }
+            if episode.ending == Ending::Unfinished {
+                builder.end_episode();
+            }
+        }
+    }
+    Ok(builder.build()?)
+}
+
+/// Writes `dataset` as a D4RL file or a Minari folder, by the ending of `path`.
+pub(super) fn write(
+    path: &Path,
+    dataset: &Dataset,
+    config: &GtaConfig,
+    model: Option<&GtaBlueprint>,
+    source: Option<&str>,
+) -> Result<()> {
+    let mut provenance = Provenance::new();
+    provenance.set("algorithm", "GTA (Lee et al., NeurIPS 2024)");
+    provenance.set("generator", concat!("gta-rl ", env!("CARGO_PKG_VERSION")));
+    provenance.set("config", serde_json::to_string(config).expect("a configuration is plain data"));
+    provenance.set("seed", config.augment.seed);
+    if let Some(model) = model {
+        provenance.set("model_hash", model.fingerprint());
+    }
+    if let Some(source) = source {
+        provenance.set("source_checksum", source);
+    }
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("hdf5" | "h5") => formats::d4rl::write(path, dataset, &provenance)?,
+        _ => formats::minari::write(path, dataset, &provenance)?,
+    }
+    Ok(())
+}
