@@ -179,15 +179,23 @@ fn pick(pool: &Pool, count: usize, seed: Seed) -> Result<Windows> {
             numbers.insert(last);
         }
     }
-    let (mut picked, mut before) = (None::<Windows>, 0);
+    let (mut picked, mut before) = (Windows::default(), 0);
     for chunk in pool.chunks() {
         let windows = chunk.windows();
-        for &number in numbers.range(before..before + windows.len()) {
-            picked.get_or_insert_with(|| windows.empty_like()).append(windows, number - before);
+        if before == 0 {
+            let spec = Spec::new(windows.obs_dim(), windows.action_dim());
+            picked = Windows::with_capacity(&spec, windows.horizon(), numbers.len());
+        }
+        for index in numbers.range(before..before + windows.len()).map(|number| number - before) {
+            picked.values.extend_from_slice(windows.window(index));
+            picked.lengths.push(windows.lengths[index]);
+            picked.terminated.push(windows.terminated[index]);
+            picked.returns.push(windows.returns[index]);
+            picked.origins.push(windows.origins[index]);
         }
         before += windows.len();
     }
-    picked.ok_or(Error::Replay(replay::Error::Empty))
+    Ok(picked)
 }
 
 impl<R: Replay + Trajectories> Replay for GtaBuffer<R> {

@@ -1,0 +1,358 @@
+//! The bounded store of generated windows: immutable chunks in the order of their numbers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rand::RngExt;
+use replay::{Batch, Rng, Source, Windows};
+use sha2::{Digest, Sha256};
+
+use super::filter::Filtered;
+use super::{Error, Rejections};
+
+/// Windows generated together, never changed again.
+#[derive(Debug)]
+pub struct Chunk {
+    number: u64,
+    first: u64,
+    windows: Windows,
+    positions: Vec<u32>,
+    /// Transitions up to and including each window.
+    ends: Vec<u32>,
+    rejections: Rejections,
+    digest: [u8; 32],
+}
+
+impl Chunk {
+    /// Chunk `number`, whose first window, kept or not, has the number `first`.
+    ///
+    /// Fails where windows and positions do not fit together or a length is not in `1..=H`.
+    pub fn new(number: u64, first: u64, filtered: Filtered) -> Result<Self, Error> {
+        let Filtered { windows, positions, rejections } = filtered;
+        well_formed(&windows)?;
+        if positions.len() != windows.len() || !positions.is_sorted_by(|a, b| a < b) {
+            let why = format!("{} increasing positions for {} windows", positions.len(), windows.len());
+            return Err(Error::Malformed { why });
+        }
+        let ends = windows.lengths.iter().scan(0, |sum, &length| {
+            *sum += length;
+            Some(*sum)
+        });
+        let ends = ends.collect();
+        let digest = digest(number, first, &windows, &positions);
+        Ok(Self { number, first, windows, positions, ends, rejections, digest })
+    }
+
+    /// Its number since the pool began.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Number of the first window asked for since the pool began. Rejected windows leave gaps in the numbers.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The windows kept; each one's `returns` is the return it was asked to have.
+    pub fn windows(&self) -> &Windows {
+        &self.windows
+    }
+
+    /// Number since the pool began of window `index` of [`windows`](Self::windows).
+    pub fn window_number(&self, index: usize) -> u64 {
+        self.first + u64::from(self.positions[index])
+    }
+
+    /// Where each window kept stood among those generated, increasing.
+    pub fn positions(&self) -> &[u32] {
+        &self.positions
+    }
+
+    /// Transitions held.
+    pub fn transitions(&self) -> u64 {
+        self.ends.last().copied().unwrap_or(0).into()
+    }
+
+    /// The windows that were not kept.
+    pub fn rejections(&self) -> Rejections {
+        self.rejections
+    }
+
+    /// SHA-256 of the content.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Window and step of transition `nth` of the chunk.
+    fn locate(&self, nth: u64) -> (usize, usize) {
+        let window = self.ends.partition_point(|&end| u64::from(end) <= nth);
+        let before = if window == 0 { 0 } else { u64::from(self.ends[window - 1]) };
+        (window, (nth - before) as usize)
+    }
+}
+
+/// Fails unless all columns are as long as they should be and every window has 1 to `H` transitions.
+pub(super) fn well_formed(windows: &Windows) -> Result<(), Error> {
+    let (count, size) = (windows.len(), (windows.horizon() + 1) * windows.row_dim());
+    let lengths = [windows.values.len(), windows.terminated.len(), windows.returns.len(), windows.origins.len()];
+    if lengths != [count * size, count, count, count] {
+        let why = format!("columns of {lengths:?} entries for {count} windows of {size} numbers");
+        return Err(Error::Malformed { why });
+    }
+    match windows.lengths.iter().position(|&l| l == 0 || l as usize > windows.horizon()) {
+        None => Ok(()),
+        Some(i) => {
+            let why = format!("window {i} has {} transitions, not 1 to {}", windows.lengths[i], windows.horizon());
+            Err(Error::Malformed { why })
+        }
+    }
+}
+
+fn digest(number: u64, first: u64, windows: &Windows, positions: &[u32]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    let sizes = [windows.horizon(), windows.obs_dim(), windows.action_dim(), windows.len()].map(|n| n as u64);
+    [number, first].iter().chain(&sizes).for_each(|n| hash.update(n.to_le_bytes()));
+    hash.update(bytes(&windows.values, f32::to_le_bytes));
+    hash.update(bytes(&windows.lengths, u32::to_le_bytes));
+    hash.update(bytes(&windows.terminated, |t| [u8::from(t)]));
+    hash.update(bytes(&windows.returns, f32::to_le_bytes));
+    hash.update(bytes(&windows.origins, |o| (o as u64).to_le_bytes()));
+    hash.update(bytes(positions, u32::to_le_bytes));
+    hash.finalize().into()
+}
+
+/// A column as little-endian bytes, the same on every machine.
+pub(super) fn bytes<T: Copy, const N: usize>(column: &[T], encode: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+    column.iter().flat_map(|&value| encode(value)).collect()
+}
+
+/// A contiguous run of chunks. Cloning shares the chunks.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    entries: VecDeque<Entry>,
+    /// Number of the next chunk.
+    next: u64,
+    /// Transitions ever put in.
+    generated: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Transitions put in before this chunk.
+    before: u64,
+    chunk: Arc<Chunk>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts in the next chunk.
+    ///
+    /// # Panics
+    /// If it is not the next one: a pool without gaps is what makes it the same for any number of workers.
+    pub fn push(&mut self, chunk: Arc<Chunk>) {
+        assert_eq!(chunk.number(), self.next, "number of the chunk put into the pool");
+        self.next += 1;
+        let before = self.generated;
+        self.generated += chunk.transitions();
+        self.entries.push_back(Entry { before, chunk });
+    }
+
+    /// Takes out the oldest chunks as long as the others hold at least `keep` transitions.
+    pub fn evict(&mut self, keep: u64) -> Vec<Arc<Chunk>> {
+        let mut evicted = Vec::new();
+        while self.entries.get(1).is_some_and(|second| self.generated - second.before >= keep) {
+            evicted.extend(self.entries.pop_front().map(|entry| entry.chunk));
+        }
+        evicted
+    }
+
+    /// The chunks held, oldest first.
+    pub fn chunks(&self) -> impl ExactSizeIterator<Item = &Arc<Chunk>> + Clone {
+        self.entries.iter().map(|entry| &entry.chunk)
+    }
+
+    /// Number of the next chunk: how many were ever put in.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// How many chunks were put in after chunk `number`; 0 for the newest.
+    pub fn age(&self, number: u64) -> u64 {
+        self.next.saturating_sub(number + 1)
+    }
+
+    /// Windows held.
+    pub fn windows(&self) -> u64 {
+        self.chunks().map(|chunk| chunk.windows().len() as u64).sum()
+    }
+
+    /// Transitions held.
+    pub fn transitions(&self) -> u64 {
+        self.generated - self.entries.front().map_or(self.generated, |oldest| oldest.before)
+    }
+
+    /// Transitions ever put in.
+    pub fn generated(&self) -> u64 {
+        self.generated
+    }
+
+    /// Whether no transition is held.
+    pub fn is_empty(&self) -> bool {
+        self.transitions() == 0
+    }
+
+    /// Chunk, window and step of transition `nth` of those held, in O(log chunks + log windows of a chunk).
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn locate(&self, nth: u64) -> (&Chunk, usize, usize) {
+        assert!(nth < self.transitions(), "transition {nth} of {}", self.transitions());
+        let nth = nth + self.entries[0].before;
+        // Empty chunks share their `before` with their successor: the last one that fits is not empty.
+        let entry = &self.entries[self.entries.partition_point(|entry| entry.before <= nth) - 1];
+        let (window, step) = entry.chunk.locate(nth - entry.before);
+        (&entry.chunk, window, step)
+    }
+
+    /// Appends `rows` transitions to `batch`, drawn uniformly from all held, with replacement.
+    ///
+    /// # Panics
+    /// If none is held, or the batch is of other sizes.
+    pub fn sample_into(&self, rows: usize, rng: &mut Rng, batch: &mut Batch) {
+        for _ in 0..rows {
+            let (chunk, window, step) = self.locate(rng.random_range(0..self.transitions()));
+            let source = Source::Generated { window: chunk.window_number(window), step: step as u32 };
+            batch.push(chunk.windows().transition(window, step), source);
+        }
+    }
+
+    /// SHA-256, in hexadecimal, over the digests of the chunks held, in order: equal pools have equal hashes.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        self.chunks().for_each(|chunk| hash.update(chunk.digest()));
+        hex(&hash.finalize())
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use replay::{Seed, Spec};
+
+    use super::*;
+
+    /// A chunk of windows of the given lengths (horizon 5); every number in it is the chunk's.
+    fn chunk(number: u64, lengths: &[u32]) -> Arc<Chunk> {
+        let spec = Spec::new(2, 1);
+        let mut windows = Windows::with_capacity(&spec, 5, lengths.len());
+        for (i, &length) in lengths.iter().enumerate() {
+            windows.values.resize(windows.values.len() + 6 * spec.row_dim(), number as f32);
+            windows.lengths.push(length);
+            windows.terminated.push(false);
+            windows.returns.push(0.0);
+            windows.origins.push(i);
+        }
+        let positions = (0..lengths.len() as u32).map(|i| 2 * i).collect();
+        let filtered = Filtered { windows, positions, rejections: Rejections::default() };
+        Arc::new(Chunk::new(number, number * 100, filtered).unwrap())
+    }
+
+    fn pool(chunks: &[Vec<u32>]) -> Pool {
+        let mut pool = Pool::new();
+        chunks.iter().enumerate().for_each(|(n, lengths)| pool.push(chunk(n as u64, lengths)));
+        pool
+    }
+
+    proptest! {
+        #[test]
+        fn every_transition_is_found_once_and_in_order(
+            chunks in prop::collection::vec(prop::collection::vec(1..=5u32, 0..6), 0..8), keep in 0..60u64
+        ) {
+            let mut pool = pool(&chunks);
+            let total = pool.generated();
+            let evicted: u64 = pool.evict(keep).iter().map(|c| c.transitions()).sum();
+            prop_assert_eq!(pool.transitions() + evicted, total);
+            prop_assert!(pool.transitions() >= keep.min(total));
+            let found: Vec<_> = (0..pool.transitions()).map(|n| {
+                let (chunk, window, step) = pool.locate(n);
+                (chunk.number(), window, step)
+            }).collect();
+            let mut expected = Vec::new();
+            for chunk in pool.chunks() {
+                for (window, &length) in chunk.windows().lengths.iter().enumerate() {
+                    expected.extend((0..length as usize).map(|step| (chunk.number(), window, step)));
+                }
+            }
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn sampling_is_uniform_over_transitions() {
+        let mut pool = pool(&[vec![5], vec![], vec![1, 5, 2], vec![3], vec![]]);
+        pool.evict(11);
+        assert_eq!((pool.transitions(), pool.chunks().len()), (11, 3));
+        let mut batch = Batch::with_capacity(&Spec::new(2, 1), 0);
+        batch.reset(&Spec::new(2, 1));
+        let draws = 110_000;
+        pool.sample_into(draws, &mut Seed::new(2).rng(), &mut batch);
+        let mut counts = std::collections::BTreeMap::<(u64, u32), f64>::new();
+        for source in &batch.sources {
+            let Source::Generated { window, step } = *source else { panic!("{source:?} in a pool") };
+            *counts.entry((window, step)).or_default() += 1.0;
+        }
+        assert_eq!(counts.keys().map(|k| k.0).collect::<std::collections::BTreeSet<_>>(), [200, 202, 204, 300].into());
+        let expected = draws as f64 / 11.0;
+        let chi_square: f64 = counts.values().map(|n| (n - expected).powi(2) / expected).sum();
+        assert!(counts.len() == 11 && chi_square < 29.59, "{chi_square}: beyond the 99.9% quantile for 10 degrees");
+    }
+
+    #[test]
+    fn the_oldest_goes_first_and_ages_are_counted_in_chunks() {
+        let mut pool = pool(&[vec![5], vec![5], vec![5]]);
+        assert!(pool.evict(11).is_empty(), "the other two hold only 10");
+        assert_eq!(pool.evict(10).iter().map(|c| c.number()).collect::<Vec<_>>(), [0]);
+        assert_eq!((pool.age(1), pool.age(2), pool.next(), pool.transitions(), pool.generated()), (1, 0, 3, 10, 15));
+        assert!(pool.evict(0).len() == 1 && pool.chunks().len() == 1, "the newest always stays");
+    }
+
+    #[test]
+    fn equal_content_has_equal_hashes_and_only_that() {
+        let hash = |lengths: [u32; 2]| pool(&[vec![lengths[0]], vec![lengths[1]]]).hash();
+        assert_eq!(hash([3, 4]), hash([3, 4]));
+        assert_ne!(hash([3, 4]), hash([4, 3]));
+        let mut younger = pool(&[vec![1], vec![3]]);
+        younger.evict(1);
+        assert_ne!(younger.hash(), pool(&[vec![3]]).hash(), "the chunk's number counts");
+    }
+
+    #[test]
+    #[should_panic(expected = "number of the chunk")]
+    fn a_gap_is_our_own_bug() {
+        Pool::new().push(chunk(1, &[1]));
+    }
+
+    #[test]
+    fn windows_that_do_not_fit_are_refused() {
+        let mut windows = chunk(0, &[2, 2]).windows().clone();
+        windows.lengths[1] = 6;
+        let make = |windows: Windows, positions: Vec<u32>| {
+            Chunk::new(0, 0, Filtered { windows, positions, rejections: Rejections::default() }).map(|_| ())
+        };
+        let error = make(windows.clone(), vec![0, 1]).unwrap_err();
+        assert!(error.to_string().contains("window 1 has 6 transitions, not 1 to 5"), "{error}");
+        windows.lengths[1] = 2;
+        assert!(make(windows.clone(), vec![1, 1]).is_err() && make(windows.clone(), vec![0]).is_err());
+        windows.values.pop();
+        assert!(make(windows, vec![0, 1]).is_err());
+    }
+}
