@@ -1,0 +1,74 @@
+//! The network's interface: what every architecture takes and gives, and the choice between them.
+
+use replay::Seed;
+use serde::{Deserialize, Serialize};
+use tch::{Tensor, nn};
+
+use super::initializer::Initializer;
+use super::{MixerUnet, MixerUnetConfig, WindowMixer, WindowMixerConfig};
+use crate::Result;
+
+/// What the windows of a batch are asked to be.
+#[derive(Debug)]
+pub struct Condition {
+    /// The condition of each window, `[B, C]`.
+    pub value: Tensor,
+    /// `[B, 1]`: 1 keeps a window's condition, 0 puts the null condition in its place. Training drops conditions this
+    /// way, and guidance runs the conditional and the unconditional pass as one batch. `None` keeps all.
+    pub keep: Option<Tensor>,
+}
+
+impl Condition {
+    /// All of `value` (`[B, C]`), kept.
+    pub fn new(value: Tensor) -> Self {
+        Self { value, keep: None }
+    }
+}
+
+/// The raw network `F_theta` of Karras et al. (2022), eq. (7).
+///
+/// Its tensors are variables of the `VarStore` it was built in, so loading, averaging or training that store is
+/// training the network.
+pub trait Denoiser: Send + std::fmt::Debug {
+    /// The network's output, `[B, T, D]`, for `x` `[B, T, D]` already scaled by `c_in` and `noise` `[B]`, which is
+    /// `c_noise(sigma)`. Without a condition every window gets the null condition.
+    ///
+    /// # Panics
+    /// If a shape is not what the network was built for.
+    fn forward(&self, x: &Tensor, noise: &Tensor, condition: Option<&Condition>) -> Tensor;
+}
+
+/// Which network to build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum DenoiserConfig {
+    /// The compact mixer, made for CPUs.
+    WindowMixer(WindowMixerConfig),
+    /// The network published with GTA.
+    MixerUnet(MixerUnetConfig),
+}
+
+impl Default for DenoiserConfig {
+    fn default() -> Self {
+        Self::WindowMixer(WindowMixerConfig::default())
+    }
+}
+
+impl DenoiserConfig {
+    /// The network of the paper: 29.6 million weights for windows of 32 rows of 24 numbers.
+    pub fn paper() -> Self {
+        Self::MixerUnet(MixerUnetConfig::default())
+    }
+
+    /// Builds the network for windows of `rows` (`T`) rows of `row_dim` (`D`) numbers, its variables under `path`.
+    ///
+    /// Each variable is filled from the fork of `seed` that its name gives, so the same seed makes the same network
+    /// on every device; libtorch's global generator is not used. Fails for a setting no network can have.
+    pub fn build(&self, path: &nn::Path, seed: Seed, rows: i64, row_dim: i64) -> Result<Box<dyn Denoiser>> {
+        let init = Initializer::new(path, seed);
+        Ok(match self {
+            Self::WindowMixer(config) => Box::new(WindowMixer::new(&init, config, rows, row_dim)?),
+            Self::MixerUnet(config) => Box::new(MixerUnet::new(&init, config, rows, row_dim)?),
+        })
+    }
+}

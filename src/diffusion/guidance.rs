@@ -1,0 +1,110 @@
+//! Classifier-free guidance (Ho and Salimans, 2022): how far the condition is followed beyond what was learned.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use super::{Condition, Denoiser, Edm};
+
+/// How strongly a solver's slopes are pulled towards the condition: eq. (4) of GTA,
+/// `eps = (w + 1) eps(x, y) - w eps(x, none)`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Guidance {
+    /// `w`. 0 samples from the learned conditional distribution and -1 from the unconditional one, each at the price
+    /// of one pass; any other weight needs both.
+    pub weight: f64,
+    /// Where the weight applies.
+    pub kind: GuidanceKind,
+}
+
+/// Which of the network's evaluations are guided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuidanceKind {
+    /// All of them, as eq. (4) says.
+    #[default]
+    Paper,
+    /// As the published code does: Heun's correction is conditional only, so that the averaged slope is guided by about
+    /// half of the weight. Its `temperature` is `w + 1`.
+    Published,
+}
+
+impl Default for Guidance {
+    /// The paper's: `w = 2`.
+    fn default() -> Self {
+        Self { weight: 2.0, kind: GuidanceKind::Paper }
+    }
+}
+
+impl Guidance {
+    /// The learned conditional distribution as it is.
+    pub fn none() -> Self {
+        Self { weight: 0.0, kind: GuidanceKind::Paper }
+    }
+}
+
+/// A denoiser under a condition and guidance, at one noise level for all windows.
+pub(super) struct Guided<'a> {
+    denoiser: &'a dyn Denoiser,
+    edm: &'a Edm,
+    guidance: Guidance,
+    condition: Option<Condition>,
+    /// The condition twice, kept for the first half and dropped for the second.
+    both: Option<Condition>,
+}
+
+impl<'a> Guided<'a> {
+    /// `condition` is `[B, C]`; without one every pass is unconditional.
+    pub(super) fn new(
+        denoiser: &'a dyn Denoiser,
+        edm: &'a Edm,
+        guidance: Guidance,
+        condition: Option<&Tensor>,
+    ) -> Self {
+        let both = condition.filter(|_| needs_both(guidance.weight)).map(|value| {
+            let keep = value.new_ones([value.size()[0], 1], (value.kind(), value.device()));
+            Condition { value: value.repeat([2, 1]), keep: Some(Tensor::cat(&[&keep, &keep.zeros_like()], 0)) }
+        });
+        let condition = condition.map(|value| Condition::new(value.shallow_clone()));
+        Self { denoiser, edm, guidance, condition, both }
+    }
+
+    /// The guided `D(x; sigma)`, `[B, T, D]`.
+    pub(super) fn denoise(&self, x: &Tensor, sigma: f64) -> Tensor {
+        self.weighted(x, sigma, self.guidance.weight)
+    }
+
+    /// `D(x; sigma)` for the second of Heun's slopes.
+    pub(super) fn denoise_corrector(&self, x: &Tensor, sigma: f64) -> Tensor {
+        let weight = match self.guidance.kind {
+            GuidanceKind::Paper => self.guidance.weight,
+            // Without any conditional part (temperature 0) the correction has none either.
+            GuidanceKind::Published if self.guidance.weight == -1.0 => -1.0,
+            GuidanceKind::Published => 0.0,
+        };
+        self.weighted(x, sigma, weight)
+    }
+
+    fn weighted(&self, x: &Tensor, sigma: f64, weight: f64) -> Tensor {
+        let scalars = self.edm.preconditioning(sigma);
+        let input = x * scalars.input;
+        let pass = |input: &Tensor, condition: Option<&Condition>| {
+            let noise = input.new_full([input.size()[0]], scalars.noise, (input.kind(), input.device()));
+            self.denoiser.forward(input, &noise, condition)
+        };
+        let output = match &self.both {
+            Some(both) if needs_both(weight) => {
+                let halves = pass(&input.repeat([2, 1, 1]), Some(both)).chunk(2, 0);
+                halves[1].lerp(&halves[0], 1.0 + weight)
+            }
+            _ if weight == -1.0 => pass(&input, None),
+            _ => pass(&input, self.condition.as_ref()),
+        };
+        // eps is affine in D and D in F with the same scalars, so weighting F is weighting eps.
+        x * scalars.skip + output * scalars.out
+    }
+}
+
+fn needs_both(weight: f64) -> bool {
+    weight != 0.0 && weight != -1.0
+}

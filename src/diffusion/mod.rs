@@ -1,0 +1,29 @@
+//! Diffusion over windows of numbers under one condition (Karras et al., 2022, "Elucidating the Design Space of
+//! Diffusion-Based Generative Models", EDM). Nothing here knows of rewards, agents or tasks.
+//!
+//! A [`Denoiser`] is the raw network; [`Edm`] wraps it into the denoising function `D(x; sigma)` and its training
+//! loss; a [`Solver`] walks from noise, or from a partly noised window, to a clean one, each of its slopes mixed by
+//! [`Guidance`]. Randomness always comes in from outside: normals for the loss, a [`NoiseSource`] for sampling.
+//!
+//! Letters used in shapes: `B` windows, `T` rows of a window (`H` transitions and the state they end in), `D` numbers
+//! in a row, `C` numbers in a condition.
+
+mod denoiser;
+mod edm;
+mod embedding;
+mod guidance;
+mod initializer;
+mod mixer_unet;
+mod noise;
+mod schedule;
+mod solver;
+mod window_mixer;
+
+pub use denoiser::{Condition, Denoiser, DenoiserConfig};
+pub use edm::{Edm, Preconditioning};
+pub use guidance::{Guidance, GuidanceKind};
+pub use mixer_unet::{MixerUnet, MixerUnetConfig};
+pub use noise::{NoiseSource, WindowNoise};
+pub use schedule::{Churn, Schedule};
+pub use solver::{Request, Solver, Start};
+pub use window_mixer::{WindowMixer, WindowMixerConfig};
