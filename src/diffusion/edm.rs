@@ -95,7 +95,8 @@ impl Edm {
     ) -> Tensor {
         let levels = self.levels(sigma);
         let output = denoiser.forward(&(x * &levels.input), &levels.noise, condition);
-        (x * levels.input.square() * self.sigma_data.powi(2)).addcmul(&output, &(levels.sigma * &levels.input * self.sigma_data))
+        (x * levels.input.square() * self.sigma_data.powi(2))
+            .addcmul(&output, &(levels.sigma * &levels.input * self.sigma_data))
     }
 
     /// The training loss of each window, `[B]`: the mean over its `T D` numbers of `lambda(sigma) |D(x0 + sigma n) - x0|^2`.

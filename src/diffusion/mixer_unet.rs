@@ -90,8 +90,7 @@ impl MixerUnet {
         let ups = (0..levels - 1)
             .map(|i| {
                 let (deep, to) = (channels[levels - 1 - i], channels[levels - 2 - i]);
-                let double =
-                    resamples.then(|| init.layer(&format!("ups.{i}.3.conv"), &[to, to, 4, 3], to, to * 12));
+                let double = resamples.then(|| init.layer(&format!("ups.{i}.3.conv"), &[to, to, 4, 3], to, to * 12));
                 level(format!("ups.{i}"), 2 * deep, to, rows_at(levels - 1 - i), double)
             })
             .collect();

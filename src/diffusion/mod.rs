@@ -26,7 +26,6 @@ mod solver;
 mod trainer;
 mod window_mixer;
 
-pub(crate) use checkpoint::{Checkpoint, write_atomically};
 pub use denoiser::{Condition, Denoiser, DenoiserConfig};
 pub use edm::{Edm, Preconditioning};
 pub use ema::{Ema, EmaConfig};

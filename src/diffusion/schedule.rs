@@ -116,7 +116,9 @@ mod tests {
     #[test]
     fn mu_starts_where_the_paper_does() {
         let edm = Edm::default();
-        for (mu, steps, sigma) in [(0.1, 13, 0.0151), (0.25, 32, 0.157), (0.5, 64, 2.43), (0.75, 96, 17.3), (1.0, 128, 80.0)] {
+        for (mu, steps, sigma) in
+            [(0.1, 13, 0.0151), (0.25, 32, 0.157), (0.5, 64, 2.43), (0.75, 96, 17.3), (1.0, 128, 80.0)]
+        {
             let tail = Schedule::tail(&edm, 128, mu);
             assert_eq!(tail.steps(), steps, "mu {mu}");
             assert!((tail.start() / sigma - 1.0).abs() < 4e-3, "mu {mu}: {}", tail.start());

@@ -77,9 +77,10 @@ impl Solver {
             return refuse("steps", "must be at least 1".into());
         }
         match *self {
-            Self::StochasticHeun { churn, .. } if !(churn.amount >= 0.0 && churn.noise.is_finite()) => {
-                refuse("churn", format!("amount must be 0 or more and noise a number, are {} and {}", churn.amount, churn.noise))
-            }
+            Self::StochasticHeun { churn, .. } if !(churn.amount >= 0.0 && churn.noise.is_finite()) => refuse(
+                "churn",
+                format!("amount must be 0 or more and noise a number, are {} and {}", churn.amount, churn.noise),
+            ),
             Self::DpmSolver { eta, .. } if !(eta.is_finite() && eta >= 0.0) => {
                 refuse("eta", format!("must be 0 or more, is {eta}"))
             }
