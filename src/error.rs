@@ -12,6 +12,12 @@ pub enum Error {
     /// The data.
     #[error(transparent)]
     Replay(#[from] replay::Error),
+    /// The simulator.
+    #[error(transparent)]
+    Envs(#[from] envs::Error),
+    /// Judging data.
+    #[error(transparent)]
+    Eval(#[from] crate::eval::Error),
     /// LibTorch refused an operation.
     #[error("LibTorch: {0}")]
     Torch(#[from] tch::TchError),

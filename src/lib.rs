@@ -15,6 +15,6 @@ pub use replay;
 
 pub use crate::gta::{
     ConditionUnits, Contents, GtaBlueprint, GtaBuffer, GtaBuilder, GtaConfig, GtaGenerator, GtaLearner, Mu,
-    QualityRecord, QualityWatch, Terminals,
+    QualityRecord, QualityWatch, Target, Terminals,
 };
 pub use error::{Error, Result};

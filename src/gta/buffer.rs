@@ -1,7 +1,7 @@
 //! The buffer users hold: any buffer, augmented by GTA.
 
 use std::ops::{Deref, DerefMut};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rand::RngExt;
@@ -9,7 +9,7 @@ use replay::{Batch, Dataset, Replay, Rng, Seed, Spec, Trajectories, Windows};
 use tch::Device;
 
 use super::config::GtaConfig;
-use super::export::{self, Contents};
+use super::export::{self, Contents, Target};
 use super::generator::GtaBlueprint;
 use super::learner::GtaLearner;
 use super::watch::{QualityRecord, QualityWatch};
@@ -150,17 +150,17 @@ impl<R> GtaBuffer<R> {
 }
 
 impl<R: Replay + Trajectories> GtaBuffer<R> {
-    /// Writes what is held now as a D4RL file (`path` ends in `.hdf5` or `.h5`) or else a Minari folder, with the
-    /// settings, the seed, the model's hash and `source`, the checksum of the data it came from, as provenance.
+    /// Writes what is held now, and returns where it lies. The settings, the seed, the model's hash and `source`, the
+    /// checksum of the data it came from, go with it as provenance.
     ///
     /// Each generated window is an episode of its own, truncated at its end unless it terminated.
-    pub fn export(&self, path: &Path, contents: Contents, source: Option<&str>) -> Result<Dataset> {
+    pub fn export(&self, target: Target<'_>, contents: Contents, source: Option<&str>) -> Result<PathBuf> {
+        let generated = self.augmented.generated_dataset()?;
         let dataset = match contents {
-            Contents::Generated => self.augmented.generated_dataset()?,
-            Contents::Augmented => export::joined(&self.augmented.inner().dataset()?, &self.augmented.generated_dataset()?)?,
+            Contents::Generated => generated,
+            Contents::Augmented => export::joined(&self.augmented.inner().dataset()?, &generated)?,
         };
-        export::write(path, &dataset, &self.config, self.model.get(), source)?;
-        Ok(dataset)
+        export::write(target, &dataset, &self.config, self.model.get(), source)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writing generated data where people keep data, with where it comes from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use replay::formats::{self, Provenance};
 use replay::{Dataset, Ending};
@@ -9,6 +9,20 @@ use super::config::GtaConfig;
 use super::generator::GtaBlueprint;
 use crate::Result;
 use crate::augment::Blueprint;
+
+/// Where an export goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target<'a> {
+    /// An HDF5 file in D4RL's layout.
+    D4rl(&'a Path),
+    /// The Minari dataset `id`, such as `gta/halfcheetah-v0`, below the folder `root`.
+    Minari {
+        /// Where Minari keeps its datasets.
+        root: &'a Path,
+        /// `<namespace>/<name>-v<version>`.
+        id: &'a str,
+    },
+}
 
 /// What an export holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,14 +51,14 @@ pub(super) fn joined(first: &Dataset, second: &Dataset) -> Result<Dataset> {
     Ok(builder.build()?)
 }
 
-/// Writes `dataset` as a D4RL file or a Minari folder, by the ending of `path`.
+/// Writes `dataset` and returns where it lies.
 pub(super) fn write(
-    path: &Path,
+    target: Target<'_>,
     dataset: &Dataset,
     config: &GtaConfig,
     model: Option<&GtaBlueprint>,
     source: Option<&str>,
-) -> Result<()> {
+) -> Result<PathBuf> {
     let mut provenance = Provenance::new();
     provenance.set("algorithm", "GTA (Lee et al., NeurIPS 2024)");
     provenance.set("generator", concat!("gta-rl ", env!("CARGO_PKG_VERSION")));
@@ -56,9 +70,11 @@ pub(super) fn write(
     if let Some(source) = source {
         provenance.set("source_checksum", source);
     }
-    match path.extension().and_then(|e| e.to_str()) {
-        Some("hdf5" | "h5") => formats::d4rl::write(path, dataset, &provenance)?,
-        _ => formats::minari::write(path, dataset, &provenance)?,
-    }
-    Ok(())
+    Ok(match target {
+        Target::D4rl(path) => {
+            formats::d4rl::write(path, dataset, &provenance)?;
+            path.to_owned()
+        }
+        Target::Minari { root, id } => formats::minari::write(root, id, dataset, &provenance)?,
+    })
 }

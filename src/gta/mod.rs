@@ -13,7 +13,7 @@ mod watch;
 
 pub use buffer::{GtaBuffer, GtaBuilder};
 pub use config::{ConditionUnits, GtaConfig, Mu, Terminals};
-pub use export::Contents;
+pub use export::{Contents, Target};
 pub use generator::{GtaBlueprint, GtaGenerator};
 pub use learner::GtaLearner;
 pub use watch::{QualityRecord, QualityWatch};
