@@ -1,20 +1,17 @@
 //! Exact nearest neighbours of many rows among many rows.
 //!
-//! Single-precision matrix products screen all pairs; an error bound says which of them could hide the true nearest
-//! row, and those are evaluated in double precision. The answer is that of a double-precision search over all pairs.
+//! Single precision screens all pairs (see the `screen` module); an error bound says which of them could hide the true
+//! nearest row, and those are evaluated in double precision. The answer is that of a double-precision search over all
+//! pairs.
 
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
-use tch::Tensor;
-
+use super::screen::{CHUNK, Frame, Screen};
 use super::{Error, Result};
 
-/// Rows of data that are kept or discarded together.
-const CHUNK: usize = 128;
-/// Chunks in a block of data: the scores of a block of pairs stay in the processor's cache.
-const BLOCK: usize = 16 * CHUNK;
-/// Queries in a block.
-const QUERIES: usize = 512;
+/// Queries that a thread screens together.
+const QUERIES: usize = 1024;
 
 /// The nearest row to a query.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,8 +61,13 @@ impl<'a> Columns<'a> {
         }
     }
 
+    /// Rows held.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Numbers in a row.
-    fn dim(&self) -> usize {
+    pub(super) fn dim(&self) -> usize {
         self.dims[0] + self.dims[1]
     }
 
@@ -75,7 +77,7 @@ impl<'a> Columns<'a> {
     }
 
     /// The numbers of row `index`.
-    fn numbers(&self, index: usize) -> impl Iterator<Item = f64> {
+    pub(super) fn numbers(&self, index: usize) -> impl Iterator<Item = f64> {
         let [left, right] = self.row(index);
         left.iter().chain(right).map(|&v| f64::from(v))
     }
@@ -126,176 +128,57 @@ pub(super) fn search(
         return Err(Error::invalid("weights of dimensions", format!("{bad} is not positive and finite")));
     }
     let frame = Frame::new(data, weights);
-    let mut found = Vec::with_capacity(queries.rows);
-    for start in (0..queries.rows).step_by(QUERIES) {
-        let block = start..queries.rows.min(start + QUERIES);
-        let screened = Screen::new(data, queries, block.clone(), &frame);
-        found
-            .extend(in_parallel(block, |query| screened.resolve(data, queries, query, weights, &frame, hidden(query))));
-    }
-    Ok(found)
-}
-
-/// Runs `work` on each index, in order, over all cores.
-fn in_parallel<T: Send>(indices: Range<usize>, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let share = indices.len().div_ceil(threads).max(1);
-    std::thread::scope(|scope| {
-        let handles: Vec<_> = indices
-            .clone()
-            .step_by(share)
-            .map(|start| {
-                let (part, work) = (start..indices.end.min(start + share), &work);
-                scope.spawn(move || part.map(work).collect::<Vec<T>>())
-            })
-            .collect();
+    let block = queries.rows.div_ceil(threads).clamp(1, QUERIES);
+    let starts = Mutex::new((0..queries.rows).step_by(block));
+    let work = || {
+        let mut found = Vec::new();
+        loop {
+            // A name for the block, so that the lock is not held while it is searched.
+            let next = starts.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(start) = next else { return found };
+            let block = start..queries.rows.min(start + block);
+            let screen = Screen::new(data, queries, block.clone(), &frame);
+            let resolve = |query| resolve(&screen, data, queries, query, weights, hidden(query));
+            found.push((start, block.map(resolve).collect::<Vec<Nearest>>()));
+        }
+    };
+    let mut blocks: Vec<(usize, Vec<Nearest>)> = std::thread::scope(|scope| {
+        let handles: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         handles.into_iter().flat_map(|h| h.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))).collect()
-    })
+    });
+    blocks.sort_unstable_by_key(|(start, _)| *start);
+    Ok(blocks.into_iter().flat_map(|(_, found)| found).collect())
 }
 
-/// Where single precision works best: coordinates around the data's mean, weighted, and scaled by a power of two so
-/// that no row of data is longer than 1 and no square leaves the range of numbers.
-struct Frame {
-    centre: Vec<f64>,
-    stretch: Vec<f64>,
-    /// The power of two.
-    scale: f64,
-}
-
-impl Frame {
-    fn new(data: &Columns<'_>, weights: &[f64]) -> Self {
-        let mut centre = vec![0.0; data.dim()];
-        for row in 0..data.rows {
-            centre.iter_mut().zip(data.numbers(row)).for_each(|(c, v)| *c += v / data.rows as f64);
-        }
-        let mut frame = Self { centre, stretch: weights.iter().map(|w| w.sqrt()).collect(), scale: 1.0 };
-        let longest = (0..data.rows)
-            .map(|row| frame.coordinates(data, row).map(|v| v * v).sum::<f64>())
-            .fold(0.0, f64::max)
-            .sqrt();
-        if longest > 0.0 {
-            frame.scale = (-longest.log2().ceil()).exp2();
-            frame.stretch.iter_mut().for_each(|s| *s *= frame.scale);
-        }
-        frame
-    }
-
-    /// The numbers of a row in this frame.
-    fn coordinates(&self, rows: &Columns<'_>, row: usize) -> impl Iterator<Item = f64> {
-        rows.numbers(row).zip(&self.centre).zip(&self.stretch).map(|((v, c), s)| (v - c) * s)
-    }
-}
-
-/// For a block of queries: for each chunk of data, the least `|b|^2 - 2 a b` of its rows `b`, in single precision.
-struct Screen {
-    first: usize,
-    chunks: usize,
-    /// `[block, chunks]`.
-    least: Vec<f32>,
-    /// Squared length of each query in the frame, in double precision; infinite where single precision cannot hold it.
-    squares: Vec<f64>,
-}
-
-impl Screen {
-    fn new(data: &Columns<'_>, queries: &Columns<'_>, block: Range<usize>, frame: &Frame) -> Self {
-        let width = data.dim() + 1;
-        let mut squares = Vec::with_capacity(block.len());
-        // [-2 a, 1] times [b, |b|^2] is the score.
-        let mut packed = Vec::with_capacity(block.len() * width);
-        for query in block.clone() {
-            let mut square = 0.0;
-            for v in frame.coordinates(queries, query) {
-                square += v * v;
-                packed.push((-2.0 * v) as f32);
-            }
-            packed.push(1.0);
-            let held = packed[packed.len() - width..].iter().all(|v| v.is_finite());
-            squares.push(if held { square } else { f64::INFINITY });
-        }
-        let (rows, width_i) = (block.len() as i64, width as i64);
-        let queries = Tensor::from_slice(&packed).view([rows, width_i]);
-        let chunks = data.rows.div_ceil(CHUNK);
-        let mut least = vec![0.0; block.len() * chunks];
-        let mut minima = vec![0.0; block.len() * BLOCK / CHUNK];
-        tch::no_grad(|| {
-            for start in (0..data.rows).step_by(BLOCK) {
-                let end = data.rows.min(start + BLOCK);
-                let here = (end - start).div_ceil(CHUNK);
-                packed.clear();
-                for row in start..end {
-                    let mut square = 0.0;
-                    for v in frame.coordinates(data, row) {
-                        square += v * v;
-                        packed.push(v as f32);
-                    }
-                    packed.push(square as f32);
-                }
-                for _ in end - start..here * CHUNK {
-                    // Rows that fill the last chunk are far away; not infinitely, lest a kernel multiply them by zero.
-                    packed.resize(packed.len() + width - 1, 0.0);
-                    packed.push(f32::MAX / 4.0);
-                }
-                let block = Tensor::from_slice(&packed).view([(here * CHUNK) as i64, width_i]);
-                let scores = queries.matmul(&block.transpose(0, 1)).view([rows, here as i64, CHUNK as i64]);
-                let lowest = scores.amin([-1], false);
-                lowest.copy_data(&mut minima, squares.len() * here);
-                let first = start / CHUNK;
-                for (query, values) in minima.chunks_exact(here).take(squares.len()).enumerate() {
-                    least[query * chunks + first..][..here].copy_from_slice(values);
-                }
-            }
-        });
-        Self { first: block.start, chunks, least, squares }
-    }
-
-    /// The exact answer for one query of the block.
-    ///
-    /// Let `D` be the exact distance of any row in the frame, `d` its root, `a` the query. The nearest row `b` has
-    /// `|a - b|^2 <= D`, so its score is at most `D - |a|^2`, and its length at most `|a| + d`. Rounding the inputs
-    /// and summing `n = dim + 1` products in single precision, in any order, moves a score by at most
-    /// `(n + 3) u (2 |a| |b| + |b|^2)` to first order, with `u = 2^-24`: less than `(n + 8) u (2 |a| + d)^2`, plus
-    /// what vanishes below the smallest normal number. A chunk whose least score exceeds `D - |a|^2` by more than
-    /// that cannot hold the nearest row.
-    fn resolve(
-        &self,
-        data: &Columns<'_>,
-        queries: &Columns<'_>,
-        query: usize,
-        weights: &[f64],
-        frame: &Frame,
-        hidden: Range<usize>,
-    ) -> Nearest {
-        let index = query - self.first;
-        let least = &self.least[index * self.chunks..][..self.chunks];
-        let square = self.squares[index];
-        let target = queries.row(query);
-        let mut best = Nearest { row: 0, squared_distance: f64::INFINITY };
-        let visit = |chunk: usize, best: &mut Nearest| {
-            for row in (chunk * CHUNK..data.rows.min((chunk + 1) * CHUNK)).filter(|r| !hidden.contains(r)) {
-                let squared_distance = squared_distance(target, data.row(row), weights);
-                let nearer = squared_distance < best.squared_distance;
-                if nearer || (squared_distance == best.squared_distance && row < best.row) {
-                    *best = Nearest { row, squared_distance };
-                }
-            }
-        };
-        let promising = (0..self.chunks).min_by(|&a, &b| least[a].total_cmp(&least[b])).unwrap_or(0);
-        visit(promising, &mut best);
-        let terms = (data.dim() + 9) as f64;
-        for chunk in (0..self.chunks).filter(|&c| c != promising) {
-            let distance = best.squared_distance.sqrt() * frame.scale;
-            let length = square.sqrt();
-            let rounding = terms * f64::from(f32::EPSILON) / 2.0 * (2.0 * length + distance).powi(2);
-            let vanishing = 8.0 * terms * f64::from(f32::MIN_POSITIVE) * (1.0 + length);
-            let bound = distance * distance - square + rounding + vanishing;
-            // Written so that what is not a number counts as "could hold it".
-            let cannot_hold_it = f64::from(least[chunk]) > bound;
-            if !cannot_hold_it {
-                visit(chunk, &mut best);
+/// The exact answer for one query: the chunk with the lowest score, then every other that could hold a nearer row.
+fn resolve(
+    screen: &Screen,
+    data: &Columns<'_>,
+    queries: &Columns<'_>,
+    query: usize,
+    weights: &[f64],
+    hidden: Range<usize>,
+) -> Nearest {
+    let target = queries.row(query);
+    let mut best = Nearest { row: 0, squared_distance: f64::INFINITY };
+    let visit = |chunk: usize, best: &mut Nearest| {
+        for row in (chunk * CHUNK..data.rows.min((chunk + 1) * CHUNK)).filter(|r| !hidden.contains(r)) {
+            let squared_distance = squared_distance(target, data.row(row), weights);
+            let nearer = squared_distance < best.squared_distance;
+            if nearer || (squared_distance == best.squared_distance && row < best.row) {
+                *best = Nearest { row, squared_distance };
             }
         }
-        best
+    };
+    let promising = screen.most_promising(query);
+    visit(promising, &mut best);
+    for chunk in (0..screen.chunks()).filter(|&c| c != promising) {
+        if screen.may_hold(query, chunk, best.squared_distance) {
+            visit(chunk, &mut best);
+        }
     }
+    best
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::table::number;
 
 /// Okabe and Ito's colours, which colour-blind readers tell apart, and a dash pattern for those who see none.
 const STYLES: [(&str, &str); 5] =
-    [("#0072B2", ""), ("#D55E00", ""), ("#009E73", "6 3"), ("#CC79A7", "2 2"), ("#000000", "8 3 2 3")];
+    [("#0072B2", ""), ("#D55E00", ""), ("#009E73", "6 3"), ("#000000", "2 2"), ("#CC79A7", "8 3 2 3")];
 /// Size of a panel in pixels, and the space in it left and right of the plot and below it, for labels.
 const WIDTH: f64 = 430.0;
 const HEIGHT: f64 = 350.0;
@@ -20,6 +20,8 @@ const BELOW: f64 = 50.0;
 const TITLE: f64 = 40.0;
 const PANEL_TITLE: f64 = 26.0;
 const LINE: f64 = 17.0;
+/// Space between the legend and the plot.
+const GAP: f64 = 8.0;
 /// Bars of a histogram.
 const BINS: usize = 48;
 /// Points of a scatter plot's series: more make the file large and the picture no clearer.
@@ -128,7 +130,7 @@ impl Picture {
 
     /// The picture as the text of an SVG file, which needs no other file.
     pub fn to_svg(&self) -> String {
-        let legend = self.panels.iter().map(Panel::legend_lines).max().unwrap_or(0) as f64 * LINE;
+        let legend = self.panels.iter().map(Panel::legend_lines).max().unwrap_or(0) as f64 * LINE + GAP;
         let (width, height) = (WIDTH * self.panels.len().max(1) as f64, TITLE + HEIGHT + legend);
         let mut svg = Svg(String::new());
         svg.line(format_args!(
@@ -138,12 +140,7 @@ impl Picture {
         svg.text([width / 2.0, 26.0], "middle", r#" font-size="17" font-weight="bold""#, &self.title);
         for (index, panel) in self.panels.iter().enumerate() {
             let x = index as f64 * WIDTH;
-            panel.draw(
-                &mut svg,
-                x,
-                legend,
-                [x + LEFT, TITLE + PANEL_TITLE + legend, x + WIDTH - RIGHT, height - BELOW],
-            );
+            panel.draw(&mut svg, x, [x + LEFT, TITLE + PANEL_TITLE + legend, x + WIDTH - RIGHT, height - BELOW]);
         }
         svg.line(format_args!("</svg>"));
         svg.0
@@ -160,14 +157,13 @@ impl Panel {
     }
 
     /// Draws the panel whose left side is at `left`, and its plot into `[x, y, x, y]`, below a legend.
-    fn draw(&self, svg: &mut Svg, left: f64, legend: f64, place: [f64; 4]) {
+    fn draw(&self, svg: &mut Svg, left: f64, place: [f64; 4]) {
         let title = match self {
             Self::Histogram { title, .. } | Self::Scatter { title, .. } => title,
         };
         let bold = r#" font-size="14" font-weight="bold""#;
         svg.text([left + LEFT, TITLE + 14.0], "start", bold, title);
         let mut keys = Keys { svg, x: left + LEFT, y: TITLE + PANEL_TITLE + 6.0 };
-        debug_assert!(keys.y + legend <= place[1] + LINE);
         match self {
             Self::Histogram { x_label, series, .. } => histogram(&mut keys, place, x_label, series),
             Self::Scatter { x_label, y_label, series, .. } => scatter(&mut keys, place, [x_label, y_label], series),
@@ -235,10 +231,10 @@ fn histogram(keys: &mut Keys<'_>, place: [f64; 4], x_label: &str, series: &[Seri
     let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, values)| {
         (low.min(quantile(values, 0.001)), high.max(quantile(values, 0.999)))
     });
-    let axis = Axis::holding(low, high, 6);
+    let axis = Axis::around(low, high, 8);
     let shares: Vec<Vec<f64>> = series.iter().map(|(_, values)| shares(values, &axis)).collect();
     let tallest = shares.iter().flatten().copied().fold(0.0, f64::max);
-    let vertical = Axis::holding(0.0, 100.0 * if tallest > 0.0 { tallest } else { 0.01 }, 5);
+    let vertical = Axis::up_to(100.0 * tallest, 5);
     keys.svg.axes(place, [&axis, &vertical], [x_label, "share per bin (%)"]);
     let [x0, y0, x1, y1] = place;
     for (index, ((name, values), shares)) in series.iter().zip(&shares).enumerate() {
@@ -294,7 +290,7 @@ fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Po
         (quantile(&values, 0.0), quantile(&values, 1.0))
     };
     let (x_ends, y_ends) = (ends(0), ends(1));
-    let (x_axis, y_axis) = (Axis::holding(x_ends.0, x_ends.1, 6), Axis::holding(y_ends.0, y_ends.1, 5));
+    let (x_axis, y_axis) = (Axis::around(x_ends.0, x_ends.1, 8), Axis::around(y_ends.0, y_ends.1, 6));
     keys.svg.axes(place, [&x_axis, &y_axis], labels);
     let [x0, y0, x1, y1] = place;
     let at = |p: [f64; 2]| [x0 + (x1 - x0) * x_axis.share(p[0]), y1 - (y1 - y0) * y_axis.share(p[1])];
@@ -324,5 +320,94 @@ fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Po
         let ([a, b], [c, d]) = (at([start; 2]), at([end; 2]));
         keys.svg.line(format_args!(r#"<path d="M{a:.1} {b:.1}L{c:.1} {d:.1}" {line}/>"#));
         keys.key(|x, y| format!(r#"<path d="M{x:.1} {y:.1}h24" {line}/>"#), "as asked");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(svg: &str, after: &str) -> Vec<f64> {
+        svg.split(after).skip(1).map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect()
+    }
+
+    fn histogram_of(series: &[(&str, &[f64])]) -> String {
+        let series = series.iter().map(|(name, values)| Series { name: (*name).into(), values: values.to_vec() });
+        let panel = Panel::Histogram { title: "Rewards".into(), x_label: "reward".into(), series: series.collect() };
+        Picture { title: "Test".into(), panels: vec![panel] }.to_svg()
+    }
+
+    /// Every opened element is closed, in order, and attributes are quoted.
+    fn assert_well_formed(svg: &str) {
+        let mut open = Vec::new();
+        for tag in svg.split('<').skip(1) {
+            let (tag, _) = tag.split_once('>').expect("a tag ends");
+            assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+            match (tag.strip_prefix('/'), tag.ends_with('/')) {
+                (Some(name), _) => assert_eq!(open.pop(), Some(name.to_owned())),
+                (None, true) => {}
+                (None, false) => open.push(tag.split_whitespace().next().unwrap_or_default().to_owned()),
+            }
+        }
+        assert!(open.is_empty(), "{open:?}");
+        assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    }
+
+    #[test]
+    fn shares_of_a_histogram_add_up() {
+        let axis = Axis::around(0.0, 10.0, 5);
+        let values: Vec<f64> = (0..1000).map(|i| f64::from(i) * 0.01).collect();
+        let counted = shares(&values, &axis);
+        assert!((counted.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        // All but the outermost bins, which the margin shortens, hold the same share.
+        let (least, most) = counted[2..BINS - 2].iter().fold((1.0_f64, 0.0_f64), |(l, m), &s| (l.min(s), m.max(s)));
+        assert!(most - least <= 0.0011);
+        assert!((shares(&[5.0, 50.0], &axis).iter().sum::<f64>() - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_histogram_says_its_means_and_what_it_leaves_out() {
+        let mut values: Vec<f64> = (0..2000).map(|i| f64::from(i % 100)).collect();
+        values.push(1e7);
+        values.push(f64::NAN);
+        let svg = histogram_of(&[("data & <more>", &values), ("none", &[])]);
+        assert_well_formed(&svg);
+        assert!(svg.contains("data &amp; &lt;more&gt; (\u{25B2} mean 5047, 1 beyond the axis)"), "{svg}");
+        assert!(svg.contains("none: no data"));
+    }
+
+    #[test]
+    fn points_lie_where_their_numbers_say() {
+        let values = vec![[0.0, 0.0], [10.0, 20.0], [5.0, f64::NAN]];
+        let panel = Panel::Scatter {
+            title: "Returns".into(),
+            x_label: "asked".into(),
+            y_label: "reached".into(),
+            series: vec![Points { name: "one".into(), values: vec![] }, Points { name: "two".into(), values }],
+        };
+        let svg = Picture { title: "Test".into(), panels: vec![panel] }.to_svg();
+        assert_well_formed(&svg);
+        let marks = svg.lines().find(|l| l.matches("a2.2").count() == 4).unwrap();
+        let place = |mark: &str| -> Vec<f64> {
+            mark.split('a').next().unwrap().split(' ').map(|v| v.parse().unwrap()).collect()
+        };
+        let marks: Vec<Vec<f64>> = marks.split('M').skip(1).map(place).collect();
+        // Further right, and higher up; 2% of the data's extent from the plot's corners.
+        let (left, right) =
+            (LEFT + (WIDTH - LEFT - RIGHT) * 0.02 / 1.04, WIDTH - RIGHT - (WIDTH - LEFT - RIGHT) * 0.02 / 1.04);
+        assert!((marks[0][0] + 2.2 - left).abs() < 0.2 && (marks[1][0] + 2.2 - right).abs() < 0.2, "{marks:?}");
+        assert!(marks[1][1] < marks[0][1]);
+        assert!(svg.contains("two (r = 1.00)") && svg.contains(">one<"));
+    }
+
+    #[test]
+    fn pictures_without_data_and_without_panels_are_whole() {
+        assert_well_formed(&histogram_of(&[]));
+        assert_well_formed(&histogram_of(&[("same", &[2.0; 9])]));
+        assert_well_formed(&Picture { title: "a\u{7}b".into(), panels: vec![] }.to_svg());
+        let empty = Panel::Scatter { title: "t".into(), x_label: "x".into(), y_label: "y".into(), series: vec![] };
+        let svg = Picture { title: "Two".into(), panels: vec![empty.clone(), empty] }.to_svg();
+        assert_well_formed(&svg);
+        assert_eq!(numbers(&svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\""), [2.0 * WIDTH]);
     }
 }

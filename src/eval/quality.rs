@@ -2,7 +2,28 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, Novelty, Summary};
+use super::{Bootstrap, Interval, Novelty, NoveltyConfig, Summary};
+
+/// How quality is measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct QualityConfig {
+    /// Least standard deviation that errors of a dimension are divided by, so that a dimension that is constant in
+    /// the data does not decide the dynamic MSE. In the locomotion tasks every dimension varies more.
+    pub std_floor: f64,
+    /// Intervals over windows.
+    pub bootstrap: Bootstrap,
+    /// Seed of the intervals.
+    pub seed: u64,
+    /// Novelty; with `most_queries` zero it is not measured.
+    pub novelty: NoveltyConfig,
+}
+
+impl Default for QualityConfig {
+    fn default() -> Self {
+        Self { std_floor: 1e-3, bootstrap: Bootstrap::default(), seed: 0, novelty: NoveltyConfig::default() }
+    }
+}
 
 /// Transitions that no figure includes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

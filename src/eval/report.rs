@@ -104,33 +104,37 @@ impl QualityReport {
                 table.push([label.into()].into_iter().chain(cells));
             }
         };
+        // One run of a meter gives all intervals one level.
+        let level =
+            sets.iter().find_map(|(_, q)| q.oracle_reward_interval).map_or(String::new(), |i| number(100.0 * i.level));
+        let level = format!("{}% interval", level.trim_end_matches('0').trim_end_matches('.'));
         let range = |i: Option<Interval>| i.map(|i| format!("[{}, {}]", number(i.low), number(i.high)));
         let spread = |s: Summary| format!("{} ± {}", number(s.mean), number(s.standard_deviation));
         row("transitions", &|q| Some(q.transitions.to_string()));
         row("windows", &|q| Some(q.windows.to_string()));
-        row("left out (not finite, not rebuilt, diverged)", &|q| {
+        row("not finite, not rebuilt, diverged", &|q| {
             let e = q.excluded;
             Some(format!("{}, {}, {}", e.not_finite, e.not_rebuilt, e.diverged))
         });
         row("dynamic MSE, mean", &|q| Some(number(q.dynamic_mse.mean)));
-        row("  interval over windows", &|q| range(q.dynamic_mse_interval));
-        row("  median", &|q| Some(number(q.dynamic_mse.median)));
-        row("  90% quantile", &|q| Some(number(q.dynamic_mse.quantile_90)));
+        row(&format!("dynamic MSE, {level} of the mean"), &|q| range(q.dynamic_mse_interval));
+        row("dynamic MSE, median", &|q| Some(number(q.dynamic_mse.median)));
+        row("dynamic MSE, 90% quantile", &|q| Some(number(q.dynamic_mse.quantile_90)));
         row("oracle reward, mean", &|q| Some(number(q.oracle_reward.mean)));
-        row("  interval over windows", &|q| range(q.oracle_reward_interval));
+        row(&format!("oracle reward, {level} of the mean"), &|q| range(q.oracle_reward_interval));
         row("claimed reward, mean", &|q| Some(number(q.reward.mean)));
-        row("  mean absolute error", &|q| Some(number(q.reward_error.mean_absolute)));
-        row("  bias", &|q| Some(number(q.reward_error.bias)));
-        row("  RMSE", &|q| Some(number(q.reward_error.rmse)));
-        row("claimed return of windows", &|q| q.window_return.map(spread));
-        row("oracle return of windows", &|q| q.oracle_window_return.map(spread));
+        row("claimed reward, mean absolute error", &|q| Some(number(q.reward_error.mean_absolute)));
+        row("claimed reward, bias", &|q| Some(number(q.reward_error.bias)));
+        row("claimed reward, RMSE", &|q| Some(number(q.reward_error.rmse)));
+        row("claimed return, mean ± deviation", &|q| q.window_return.map(spread));
+        row("oracle return, mean ± deviation", &|q| q.oracle_window_return.map(spread));
         row("correlation, asked and claimed return", &|q| q.asked_vs_generated.map(number));
         row("correlation, asked and oracle return", &|q| q.asked_vs_oracle.map(number));
-        row("novelty (squared), state and action", &|q| q.novelty.map(|n| number(n.both.mean)));
-        row("  state", &|q| q.novelty.map(|n| number(n.state.mean)));
-        row("  action", &|q| q.novelty.map(|n| number(n.action.mean)));
-        row("terminal flags that agree", &|q| Some(format!("{:.3}%", 100.0 * q.terminals.agreement())));
-        row("  rightly set, invented, missed", &|q| {
+        row("novelty, state and action", &|q| q.novelty.map(|n| number(n.both.mean)));
+        row("novelty, state", &|q| q.novelty.map(|n| number(n.state.mean)));
+        row("novelty, action", &|q| q.novelty.map(|n| number(n.action.mean)));
+        row("terminal flags, agreement", &|q| Some(format!("{:.3}%", 100.0 * q.terminals.agreement())));
+        row("terminal flags right, invented, missed", &|q| {
             let t = q.terminals;
             Some(format!("{}, {}, {}", t.both, t.only_data, t.only_oracle))
         });

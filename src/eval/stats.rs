@@ -129,6 +129,8 @@ pub struct Interval {
     pub low: f64,
     /// Upper end.
     pub high: f64,
+    /// The confidence, in (0, 1).
+    pub level: f64,
 }
 
 /// How bootstrap intervals are made: percentile intervals over resampled clusters.
@@ -195,7 +197,11 @@ impl Bootstrap {
             .collect();
         statistics.sort_unstable_by(f64::total_cmp);
         let tail = (1.0 - self.level) / 2.0;
-        Some(Interval { low: sorted_quantile(&statistics, tail), high: sorted_quantile(&statistics, 1.0 - tail) })
+        Some(Interval {
+            low: sorted_quantile(&statistics, tail),
+            high: sorted_quantile(&statistics, 1.0 - tail),
+            level: self.level,
+        })
     }
 }
 

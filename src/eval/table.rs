@@ -7,24 +7,19 @@ pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// Four significant digits, in the shortest common form: `0`, `0.0073`, `5.59`, `12340`, `8.1e-14`.
+/// Four significant digits: `0`, `0.007300`, `5.590`, `12340`, `8.100e-14`.
 pub(super) fn number(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return format!("{value}").replace("-0", "0");
+    if value == 0.0 {
+        return "0".into();
+    }
+    if !value.is_finite() {
+        return value.to_string();
     }
     // Rounded first, so that 9.9999 is counted as 10.
     let rounded: f64 = format!("{value:.3e}").parse().unwrap_or(value);
-    let magnitude = rounded.abs().log10().floor() as i32;
-    if !(-4..6).contains(&magnitude) {
-        return format!("{rounded:e}");
-    }
-    let text = format!("{rounded:.*}", (3 - magnitude).max(0) as usize);
-    match text.split_once('.') {
-        Some((whole, decimals)) => match decimals.trim_end_matches('0') {
-            "" => whole.into(),
-            decimals => format!("{whole}.{decimals}"),
-        },
-        None => text,
+    match rounded.abs().log10().floor() as i32 {
+        magnitude @ -4..6 => format!("{rounded:.*}", (3 - magnitude).max(0) as usize),
+        _ => format!("{rounded:.3e}"),
     }
 }
 
@@ -147,15 +142,15 @@ dynamic MSE  8e-5    0.0073
         for (value, text) in [
             (0.0, "0"),
             (-0.0, "0"),
-            (0.0073, "0.0073"),
-            (5.59, "5.59"),
-            (5.0, "5"),
+            (0.0073, "0.007300"),
+            (5.59, "5.590"),
+            (5.0, "5.000"),
             (1234.56, "1235"),
             (123_456.0, "123500"),
-            (9.99999, "10"),
+            (9.99999, "10.00"),
             (-0.12345, "-0.1235"),
-            (8.1e-14, "8.1e-14"),
-            (3.0e18, "3e18"),
+            (8.1e-14, "8.100e-14"),
+            (3.0e18, "3.000e18"),
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-inf"),
         ] {
