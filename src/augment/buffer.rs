@@ -189,10 +189,13 @@ impl<R: Replay + Trajectories> Replay for Augmented<R> {
 
     /// Real rows first, then `round(ratio * rows)` generated ones, uniform over all generated transitions held.
     ///
-    /// Before the pool has its minimum, all rows are real, or it waits ([`AugmentConfig::until`]). Fails with
+    /// Before the pool has its minimum, all rows are real, or it waits ([`AugmentConfig::until`]). The first sample
+    /// starts learning, unless the ratio is 0. Fails with
     /// [`Error::Source`] where learning or generating failed, with a [`Failure`] as its source.
     fn sample_into(&mut self, rows: usize, rng: &mut Rng, batch: &mut Batch) -> Result<()> {
-        self.start()?;
+        if self.config.ratio > 0.0 {
+            self.start()?;
+        }
         let wanted = self.config.generated_rows(rows);
         self.exchange.fetch(rows, self.config.until, wanted > 0, &mut self.view)?;
         let ready = self.view.generated() >= self.config.pacing.minimum;

@@ -111,7 +111,8 @@ mod tests {
 
     #[test]
     fn unknown_and_senseless_settings_are_refused() {
-        for text in [r#"{"rato": 0.5}"#, r#"{"pacing": {"targte": 1}}"#, r#"{"filter": {"x": 1}}"#, r#"{"workers": 0}"#] {
+        for text in [r#"{"rato": 0.5}"#, r#"{"pacing": {"targte": 1}}"#, r#"{"filter": {"x": 1}}"#, r#"{"workers": 0}"#]
+        {
             assert!(serde_json::from_str::<AugmentConfig>(text).is_err(), "{text}");
         }
         let good = AugmentConfig::default();

@@ -161,7 +161,7 @@ impl Exchange {
             let error = Error::AllRejected { chunks: state.fruitless, rejections: state.rejected };
             state.failure = Some(Failure::new("filtering generated windows", error.into()));
         }
-        let evicted = state.pool.evict(self.pacing.target);
+        let evicted = state.pool.evict(self.pacing.kept());
         drop(guard);
         self.work.notify_all();
         self.news.notify_all();
@@ -202,7 +202,9 @@ impl Exchange {
             if let Some(failure) = &state.failure {
                 return Err(failure.clone().into());
             }
-            while view.generated() < demanded && let Some(chunk) = state.unseen.pop_front() {
+            while view.generated() < demanded
+                && let Some(chunk) = state.unseen.pop_front()
+            {
                 view.push(chunk);
             }
             if until == Until::RealRows || !needed || view.generated() >= demanded {
@@ -212,7 +214,7 @@ impl Exchange {
         }
         drop(state);
         // Only now, since freeing a chunk takes longer than anything above.
-        view.evict(self.pacing.target);
+        view.evict(self.pacing.kept());
         Ok(())
     }
 

@@ -276,7 +276,14 @@ mod tests {
         let mut builder = Dataset::builder(Spec::new(1, 1));
         for value in [0.0, 10.0] {
             let (observation, next_observation) = (&[value], &[value]);
-            let t = Transition { observation, action: &[0.0], reward: value, next_observation, terminated: false, truncated: false };
+            let t = Transition {
+                observation,
+                action: &[0.0],
+                reward: value,
+                next_observation,
+                terminated: false,
+                truncated: false,
+            };
             builder.push(t).unwrap();
         }
         builder.build().unwrap()

@@ -1,7 +1,7 @@
 //! Which windows become prompts and which return to ask for.
 
-use replay::{Dataset, Error, Result, Seed, WindowIndex, Windows, returns};
 use rand::RngExt;
+use replay::{Dataset, Error, Result, Seed, WindowIndex, Windows, returns};
 use serde::{Deserialize, Serialize};
 
 use super::{Prompts, Reweighting};
@@ -109,8 +109,7 @@ impl GuideConfig {
             return invalid("horizon", "must be at least 1".into());
         }
         let (Condition::ReturnToGo { discount } | Condition::WindowReturn { discount }) = self.condition;
-        for (what, value) in
-            [("discount", Some(discount)), ("ceiling", self.ceiling), ("prefer_top", self.prefer_top)]
+        for (what, value) in [("discount", Some(discount)), ("ceiling", self.ceiling), ("prefer_top", self.prefer_top)]
         {
             if let Some(value) = value.filter(|v| !(*v > 0.0 && *v <= 1.0)) {
                 return invalid(what, format!("{value} is not in (0, 1]"));
@@ -280,7 +279,14 @@ mod tests {
             for step in 0..steps {
                 let row = (episode * steps + step) as f32;
                 let (observation, next_observation) = (&[row], &[row + 1.0]);
-                let t = Transition { observation, action: &[0.5], reward, next_observation, terminated: false, truncated: step + 1 == steps };
+                let t = Transition {
+                    observation,
+                    action: &[0.5],
+                    reward,
+                    next_observation,
+                    terminated: false,
+                    truncated: step + 1 == steps,
+                };
                 builder.push(t).unwrap();
             }
         }
@@ -355,7 +361,14 @@ mod tests {
             for step in 0..steps {
                 let row = [0.0];
                 let reward = if step + 1 == steps { reward } else { 0.0 };
-                let t = Transition { observation: &row, action: &row, reward, next_observation: &row, terminated: false, truncated: step + 1 == steps };
+                let t = Transition {
+                    observation: &row,
+                    action: &row,
+                    reward,
+                    next_observation: &row,
+                    terminated: false,
+                    truncated: step + 1 == steps,
+                };
                 builder.push(t).unwrap();
             }
         }
@@ -378,8 +391,11 @@ mod tests {
         let draws = 20_000;
         let mut counts = [0.0; 4];
         (0..draws).for_each(|n| counts[guide.draw(n)] += 1.0);
-        let chi_square: f64 =
-            weights.iter().zip(counts).map(|(w, n)| (n - w / total * draws as f64).powi(2) / (w / total * draws as f64)).sum();
+        let chi_square: f64 = weights
+            .iter()
+            .zip(counts)
+            .map(|(w, n)| (n - w / total * draws as f64).powi(2) / (w / total * draws as f64))
+            .sum();
         assert!(chi_square < 16.27, "{chi_square}: beyond the 99.9% quantile for 3 degrees of freedom");
     }
 

@@ -41,6 +41,12 @@ impl Pacing {
         self.limit(self.minimum, consumed)
     }
 
+    /// How many transitions the younger chunks must hold before the oldest may go.
+    pub(super) fn kept(&self) -> u64 {
+        // A pool that is not refreshed stops at its target: its last chunk must not push the first one out.
+        if self.refresh { self.target } else { u64::MAX }
+    }
+
     fn limit(&self, base: u64, consumed: u64) -> u64 {
         // `as` saturates, so an endless consumer cannot overflow it.
         let sum = base.saturating_add((self.per_row * consumed as f64) as u64);

@@ -53,7 +53,9 @@ impl Reweighting {
         let positive = |v: f64| v > 0.0 && v.is_finite();
         let why = match *self {
             Self::ByReturn { bins: 0, .. } => "bins must be at least 1".into(),
-            Self::ByReturn { u, .. } if !(u >= 0.0 && u.is_finite()) => format!("u ({u}) must be finite and at least 0"),
+            Self::ByReturn { u, .. } if !(u >= 0.0 && u.is_finite()) => {
+                format!("u ({u}) must be finite and at least 0")
+            }
             Self::ByReturn { q, .. } if !positive(q) => format!("q ({q}) must be finite and above 0"),
             Self::BySuccess { c, .. } if !positive(c) => format!("c ({c}) must be finite and above 0"),
             Self::BySuccess { above, .. } if !above.is_finite() => format!("above ({above}) must be finite"),
@@ -125,9 +127,8 @@ mod tests {
     fn published_weights_are_reproduced() {
         let text = include_str!("../../tests/golden/reweighting.json");
         let golden: serde_json::Value = serde_json::from_str(text).unwrap();
-        let column = |name: &str| -> Vec<f64> {
-            golden[name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
-        };
+        let column =
+            |name: &str| -> Vec<f64> { golden[name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect() };
         let returns: Vec<f32> = column("returns").iter().map(|&r| (r * 0.01) as f32).collect();
         let weights = by_return(&returns, 50, 1e-3, 5.0, Eq13::Published);
         assert_eq!(weights.len(), 500);

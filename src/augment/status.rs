@@ -66,7 +66,9 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.phase {
             Phase::Idle => return write!(f, "idle: nothing was sampled yet"),
-            Phase::Learning { step, total, loss } => return write!(f, "learning: step {step} of {total}, loss {loss:.4}"),
+            Phase::Learning { step, total, loss } => {
+                return write!(f, "learning: step {step} of {total}, loss {loss:.4}");
+            }
             Phase::Failed { during, cause } => return write!(f, "failed while {during}: {cause}"),
             Phase::Filling => write!(f, "filling")?,
             Phase::Resting => write!(f, "resting")?,

@@ -179,7 +179,12 @@ impl Store {
         let windows = chunk.windows();
         let count = windows.len();
         let columns = [
-            ("values", Dtype::F32, vec![count, windows.horizon() + 1, windows.row_dim()], bytes(&windows.values, f32::to_le_bytes)),
+            (
+                "values",
+                Dtype::F32,
+                vec![count, windows.horizon() + 1, windows.row_dim()],
+                bytes(&windows.values, f32::to_le_bytes),
+            ),
             ("lengths", Dtype::U32, vec![count], bytes(&windows.lengths, u32::to_le_bytes)),
             ("terminated", Dtype::U8, vec![count], bytes(&windows.terminated, |t| [u8::from(t)])),
             ("returns", Dtype::F32, vec![count], bytes(&windows.returns, f32::to_le_bytes)),
@@ -220,7 +225,8 @@ impl Store {
         windows.origins = numbers(column("origins", Dtype::U64)?, |o| u64::from_le_bytes(o) as usize);
         let positions = numbers(column("positions", Dtype::U32)?, u32::from_le_bytes);
         let rejections: Rejections = serde_json::from_str(about("rejections")?).map_err(|e| e.to_string())?;
-        let chunk = Chunk::new(number, first, Filtered { windows, positions, rejections }).map_err(|e| e.to_string())?;
+        let chunk =
+            Chunk::new(number, first, Filtered { windows, positions, rejections }).map_err(|e| e.to_string())?;
         if hex(chunk.digest()) != *about("digest")? {
             return Err("its content does not have the checksum that was written with it".into());
         }

@@ -42,7 +42,8 @@ impl Crew {
     pub fn start(exchange: Arc<Exchange>, job: Job) -> std::io::Result<Self> {
         exchange.learning(Progress { loss: f64::NAN, ..Progress::default() });
         let shared = exchange.clone();
-        let coordinator = thread::Builder::new().name("augment".into()).spawn(move || guarded(&shared, || run(&shared, job)))?;
+        let coordinator =
+            thread::Builder::new().name("augment".into()).spawn(move || guarded(&shared, || run(&shared, job)))?;
         Ok(Self { exchange, coordinator: Some(coordinator) })
     }
 }
@@ -65,7 +66,9 @@ fn guarded(exchange: &Exchange, work: impl FnOnce() -> Result<(), Failure>) {
         failure = work().err();
         Ok(())
     });
-    if let Some(failure) = failure.or_else(|| outcome.err().map(|cause| Failure::new("running a background thread", cause))) {
+    if let Some(failure) =
+        failure.or_else(|| outcome.err().map(|cause| Failure::new("running a background thread", cause)))
+    {
         exchange.fail(failure);
     }
 }
@@ -126,7 +129,9 @@ fn identity(dataset: &Dataset, config: &AugmentConfig, check: Option<&Check>) ->
         ("chunk_windows".into(), config.chunk_windows.to_string()),
         ("check".into(), check.map_or("none", Check::name).into()),
     ]);
-    for (name, value) in [("guide", serde_json::to_value(&config.guide)), ("filter", serde_json::to_value(config.filter))] {
+    for (name, value) in
+        [("guide", serde_json::to_value(&config.guide)), ("filter", serde_json::to_value(config.filter))]
+    {
         flatten(name, &value.expect("a config is JSON"), &mut identity);
     }
     identity
@@ -219,7 +224,12 @@ impl Plant {
         if let Some(store) = &self.store {
             store.save(&chunk).map_err(keeping)?;
         }
-        tracing::debug!(chunk = number, transitions = chunk.transitions(), rejected = chunk.rejections().total(), "generated");
+        tracing::debug!(
+            chunk = number,
+            transitions = chunk.transitions(),
+            rejected = chunk.rejections().total(),
+            "generated"
+        );
         Ok(chunk)
     }
 }
