@@ -4,7 +4,8 @@ use std::{collections::HashMap, fs::File, io::BufReader, path::Path};
 
 use gta::Result;
 use gta::diffusion::{
-    Churn, Condition, Denoiser, DenoiserConfig, Edm, Guidance, GuidanceKind, Request, Schedule, Solver, Start,
+    AdamW, AdamWConfig, Churn, Condition, Denoiser, DenoiserConfig, Edm, Guidance, GuidanceKind, Parameters, Request,
+    Schedule, Solver, Start, clip,
 };
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
@@ -253,6 +254,48 @@ fn the_first_training_step_has_the_published_loss_and_gradients() {
         for (name, variable) in names {
             let error = relative_error(&variable.grad(), &full.get(&format!("grad0/{name}")));
             assert!(error < 1e-3, "gradient of {name}: {error}");
+        }
+    }
+}
+
+#[test]
+fn five_training_steps_have_the_published_losses_gradients_and_weights() {
+    let (store, network) = published_network(Kind::Float);
+    let mut parameters = Parameters::gather(&store).unwrap();
+    let mut optimizer = AdamW::new(AdamWConfig::default(), parameters.values());
+    let (mut golden, mut sampling) = (Arrays::open("training.npz"), Arrays::open("sampling.npz"));
+    let [x, noise, cond, mean, std] = [
+        golden.get("x"),
+        golden.get("noise"),
+        golden.get("cond"),
+        sampling.get("norm_mean"),
+        sampling.get("norm_std"),
+    ];
+    let edm = Edm::default();
+    let levels: Vec<f32> = golden.doubles("sig_n").iter().map(|&n| edm.training_sigma(n) as f32).collect();
+    let mask = Tensor::ones([1, ROWS, ROW_DIM], (Kind::Float, Device::Cpu));
+    let _ = mask.narrow(1, ROWS - 1, 1).narrow(2, OBS_DIM, ROW_DIM - OBS_DIM).zero_();
+    let (losses, norms) = (golden.doubles("loss"), golden.doubles("gnorm"));
+    for step in 0..5 {
+        let at = step as i64;
+        let x0 = (x.get(at) - &mean) / &std;
+        let (sigma, condition) = (Tensor::from_slice(&levels[4 * step..][..4]), Condition::new(cond.get(at)));
+        let loss = edm.loss(&*network, &x0, &sigma, &noise.get(at), Some(&condition), Some(&mask));
+        let mut gradient = parameters.gradient(&loss).unwrap();
+        let (loss, norm) = (loss.double_value(&[]), gradient.norm().double_value(&[]));
+        assert!((loss / losses[step] - 1.0).abs() < 1e-4, "loss {step}: {loss} is not {}", losses[step]);
+        assert!((norm / norms[step] - 1.0).abs() < 1e-3, "gradient norm {step}: {norm} is not {}", norms[step]);
+        clip(&mut gradient, norm, 1.0).unwrap();
+        optimizer.step(parameters.values_mut(), &gradient, 3e-4).unwrap();
+    }
+    // The first numbers of each weight after five steps, each of which moved it by up to 3e-4.
+    let (manifest, variables) = (manifest(), store.variables());
+    let heads = golden.doubles("final_head");
+    for (&k, head) in golden.doubles("final_index").iter().zip(heads.chunks(4)) {
+        let name = &manifest[k as usize].0;
+        let got = Vec::<f64>::try_from(variables[name].to_kind(Kind::Double).view(-1)).unwrap();
+        for (got, expected) in got.iter().zip(head) {
+            assert!((got - expected).abs() < 1e-4, "{name}: {got} is not {expected}");
         }
     }
 }

@@ -72,6 +72,15 @@ impl AdamW {
     }
 }
 
+/// Shortens `gradient` in place to norm `longest` where its norm, `norm`, is larger.
+pub fn clip(gradient: &mut Tensor, norm: f64, longest: f64) -> Result<()> {
+    if norm > longest {
+        // The small number is PyTorch's, so that clipped steps agree to the last digits.
+        let _ = gradient.f_mul_scalar_(longest / (norm + 1e-6))?;
+    }
+    Ok(())
+}
+
 /// How the learning rate moves with the step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]

@@ -12,7 +12,7 @@ use super::checkpoint::Checkpoint;
 use super::denoiser::Condition;
 use super::ema::{Ema, EmaConfig};
 use super::model::{Model, ModelConfig, Snapshot};
-use super::optimizer::{AdamW, AdamWConfig, RateSchedule};
+use super::optimizer::{AdamW, AdamWConfig, RateSchedule, clip};
 use crate::{Error, Result, tensor};
 
 /// What a diffusion model learns from: windows of numbers, each with one condition.
@@ -247,9 +247,7 @@ impl Trainer {
                 return Err(Error::Diverged { step, quantity, value });
             }
         }
-        if norm > self.config.clip {
-            let _ = gradient.f_mul_scalar_(self.config.clip / (norm + 1e-6))?;
-        }
+        clip(&mut gradient, norm, self.config.clip)?;
         let rate = self.config.learning_rate * self.config.schedule.factor(self.step, self.config.steps);
         self.optimizer.step(self.model.parameters_mut().values_mut(), &gradient, rate)?;
         self.ema.update(self.model.parameters().values(), step)?;
@@ -265,4 +263,162 @@ struct TrainingBatch {
     condition: Condition,
     sigma: Tensor,
     noise: Tensor,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::{DenoiserConfig, Edm, Normalizer, WindowMixerConfig};
+    use tch::Kind;
+
+    /// Windows whose every number is their condition.
+    struct Constant {
+        poisoned: Option<usize>,
+    }
+
+    impl Examples for Constant {
+        fn len(&self) -> usize {
+            64
+        }
+
+        fn read(&self, index: usize, values: &mut [f32], mask: &mut [f32]) -> f32 {
+            let value = (index as f32 - 31.5) / 16.0;
+            values.fill(if self.poisoned == Some(index) { f32::NAN } else { value });
+            mask.fill(1.0);
+            value
+        }
+    }
+
+    fn trainer_config() -> TrainerConfig {
+        TrainerConfig {
+            steps: 40,
+            batch: 16,
+            learning_rate: 5e-3,
+            schedule: RateSchedule::Constant,
+            optimizer: AdamWConfig::default(),
+            ema: EmaConfig::PowerFunction { exponent: 8.0 },
+            clip: 1.0,
+            condition_dropout: 0.1,
+        }
+    }
+
+    fn model_config() -> ModelConfig {
+        let mixer = WindowMixerConfig {
+            width: 16,
+            depth: 1,
+            rows_per_token: 2,
+            token_hidden: 4,
+            channel_hidden: 16,
+            embedding: 16,
+            ..Default::default()
+        };
+        let units = |dim: usize| Normalizer { mean: vec![0.0; dim], std: vec![1.0; dim] };
+        ModelConfig {
+            denoiser: DenoiserConfig::WindowMixer(mixer),
+            edm: Edm::default(),
+            rows: 4,
+            row_dim: 3,
+            normalizer: units(3),
+            condition: units(1),
+        }
+    }
+
+    fn trainer(poisoned: Option<usize>) -> Trainer {
+        let examples = Arc::new(Constant { poisoned });
+        Trainer::new(trainer_config(), model_config(), examples, Seed::new(5), Device::Cpu).unwrap()
+    }
+
+    fn resume(path: &Path, config: TrainerConfig, seed: u64) -> Result<Trainer> {
+        Trainer::resume(path, config, model_config(), Arc::new(Constant { poisoned: None }), Seed::new(seed), Device::Cpu)
+    }
+
+    #[test]
+    fn resumed_at_any_step_it_ends_with_the_same_checkpoint_and_model() {
+        crate::native::set_threads(1);
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mut whole = trainer(None);
+        while !whole.is_done() {
+            whole.step().unwrap();
+        }
+        whole.save(&path("whole")).unwrap();
+        for stop in [1, 17, 39] {
+            let mut first = trainer(None);
+            (0..stop).for_each(|_| drop(first.step().unwrap()));
+            first.save(&path("part")).unwrap();
+            drop(first);
+            let mut second = resume(&path("part"), trainer_config(), 5).unwrap();
+            assert_eq!(second.steps_done(), stop);
+            while !second.is_done() {
+                second.step().unwrap();
+            }
+            second.save(&path("resumed")).unwrap();
+            assert_eq!(std::fs::read(path("whole")).unwrap(), std::fs::read(path("resumed")).unwrap(), "from {stop}");
+            assert_eq!(whole.snapshot().unwrap().hash(), second.snapshot().unwrap().hash());
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_of_another_training_is_refused_by_what_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.safetensors");
+        trainer(None).save(&path).unwrap();
+        assert!(resume(&path, trainer_config(), 5).is_ok());
+        let error = resume(&path, trainer_config(), 6).err().unwrap().to_string();
+        assert!(error.contains("a seed other than now asked for") && error.contains("model.safetensors"), "{error}");
+        let error = resume(&path, TrainerConfig { batch: 8, ..trainer_config() }, 5).err().unwrap().to_string();
+        assert!(error.contains("training settings other"), "{error}");
+    }
+
+    #[test]
+    fn it_learns_and_its_snapshot_denoises_as_the_average_does() {
+        crate::native::set_threads(1);
+        let mut trainer = trainer(None);
+        let first: f64 = (0..5).map(|_| trainer.step().unwrap().loss).sum::<f64>() / 5.0;
+        let mut last = 0.0;
+        while !trainer.is_done() {
+            last = 0.8 * last + 0.2 * trainer.step().unwrap().loss;
+        }
+        assert!(last < 0.8 * first, "{last} against {first} at first");
+
+        let snapshot = trainer.snapshot().unwrap();
+        let model = snapshot.instantiate(Device::Cpu).unwrap();
+        assert_eq!(tensor::to_host(model.parameters().values()).unwrap(), tensor::to_host(trainer.ema.average()).unwrap());
+        assert_eq!(model.parameters().fixed()[0].1, trainer.model.parameters().fixed()[0].1);
+        let x = Tensor::ones([2, 4, 3], (Kind::Float, Device::Cpu));
+        let sigma = Tensor::from_slice(&[0.5f32, 0.5]);
+        let _guard = tch::no_grad_guard();
+        let again = snapshot.instantiate(Device::Cpu).unwrap();
+        assert_eq!(
+            model.edm().denoise(model.denoiser(), &x, &sigma, None),
+            again.edm().denoise(again.denoiser(), &x, &sigma, None)
+        );
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_stops_it_with_the_step_and_leaves_the_weights() {
+        let mut trainer = trainer(Some(11));
+        let (mut before, mut steps) = (tensor::to_host(trainer.model.parameters().values()).unwrap(), 0);
+        let error = loop {
+            match trainer.step() {
+                Ok(report) => steps = report.step,
+                Err(error) => break error,
+            }
+            before = tensor::to_host(trainer.model.parameters().values()).unwrap();
+        };
+        assert!(error.to_string().starts_with(&format!("training stopped at step {}: the loss is NaN", steps + 1)), "{error}");
+        assert_eq!(before, tensor::to_host(trainer.model.parameters().values()).unwrap());
+        assert_eq!(trainer.steps_done(), steps);
+    }
+
+    #[test]
+    fn senseless_settings_are_refused_by_name() {
+        for (name, bad) in [
+            ("trainer.batch", TrainerConfig { batch: 0, ..trainer_config() }),
+            ("trainer.learning_rate", TrainerConfig { learning_rate: f64::NAN, ..trainer_config() }),
+            ("trainer.condition_dropout", TrainerConfig { condition_dropout: 1.5, ..trainer_config() }),
+        ] {
+            assert!(bad.validate().unwrap_err().to_string().contains(name));
+        }
+    }
 }
