@@ -217,3 +217,15 @@ fn killed_while_filling_it_ends_with_the_same_pool() {
     assert!((1..=13).contains(&generated), "{generated}: at least seven chunks were kept");
     assert_eq!(hash, fill(&toy, config(2)).unwrap().0);
 }
+
+#[test]
+fn a_store_is_free_as_soon_as_its_buffer_is_dropped() {
+    // A process that is being started holds copies of all open files for a moment, and with them the store's lock.
+    let folder = tempfile::tempdir().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..200).for_each(|_| drop(Command::new("true").status())));
+        for _ in 0..100 {
+            fill(&Toy::new(jitter), stored(folder.path())).unwrap();
+        }
+    });
+}

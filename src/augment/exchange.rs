@@ -151,15 +151,17 @@ impl Exchange {
             state.clock.stop();
         }
         state.early.insert(chunk.number(), chunk);
-        while let Some(chunk) = state.early.remove(&state.pool.next()) {
+        while state.failure.is_none()
+            && let Some(chunk) = state.early.remove(&state.pool.next())
+        {
             state.rejected += chunk.rejections();
             state.fruitless = if chunk.transitions() == 0 { state.fruitless + 1 } else { 0 };
             state.unseen.push_back(chunk.clone());
             state.pool.push(chunk);
-        }
-        if state.fruitless >= FRUITLESS_CHUNKS && state.failure.is_none() {
-            let error = Error::AllRejected { chunks: state.fruitless, rejections: state.rejected };
-            state.failure = Some(Failure::new("filtering generated windows", error.into()));
+            if state.fruitless == FRUITLESS_CHUNKS {
+                let error = Error::AllRejected { chunks: state.fruitless, rejections: state.rejected };
+                state.failure = Some(Failure::new("filtering generated windows", error.into()));
+            }
         }
         let evicted = state.pool.evict(self.pacing.kept());
         drop(guard);

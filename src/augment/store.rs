@@ -41,7 +41,15 @@ pub(super) struct Store {
     mark: String,
     spec: Spec,
     horizon: usize,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that is just being started shares the lock until it runs
+        // its own program. Unlocking ends it for all. Where that fails, closing is what is left.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Store {
@@ -56,8 +64,7 @@ impl Store {
             Err(TryLockError::WouldBlock) => return Err(Error::StoreInUse { folder: folder.into() }),
             Err(TryLockError::Error(source)) => return Err(Error::Io { path, source }),
         }
-        let store =
-            Self { folder: folder.into(), identity, mark: String::new(), spec: spec.clone(), horizon, _lock: lock };
+        let store = Self { folder: folder.into(), identity, mark: String::new(), spec: spec.clone(), horizon, lock };
         if let Some(stored) = store.manifest()? {
             store.compare(&stored, |what| what != "model")?;
         }
