@@ -1,0 +1,309 @@
+//! GTA on whole buffers: lazy, reproducible, resumable, nested, on a user's own type. Tiny networks on the point mass.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use gta::augment::{Alpha, AugmentConfig, Condition, GuideConfig, Pacing, Phase, Until};
+use gta::diffusion::{DenoiserConfig, Guidance, Solver, TrainerConfig, WindowMixerConfig};
+use gta::eval::{NoveltyConfig, QualityConfig, QualityMeter};
+use gta::replay::{Batch, Dataset, Replay, Rng, Seed, Source, Spec, Trajectories, Transition};
+use gta::{Contents, GtaBuffer, GtaConfig, Mu, Target, Terminals, envs};
+use tch::Device;
+
+/// Transitions of the point mass under policies of rising skill.
+fn point_mass(steps: usize) -> Dataset {
+    let policies = envs::behaviour::point_mass(0.2).unwrap();
+    let policies: Vec<&dyn envs::Policy> = policies.iter().map(|p| p as &dyn envs::Policy).collect();
+    let plan = envs::Collect { id: envs::EnvId::PointMass, steps, seed: 0, threads: Some(1) };
+    let columns = envs::collect(&plan, &policies, &|_| ()).unwrap();
+    let spec = Spec::new(columns.spec.obs_dim, columns.spec.action_dim);
+    let (o, a) = (spec.obs_dim, spec.action_dim);
+    let mut builder = Dataset::builder(spec);
+    for row in 0..columns.len() {
+        let transition = Transition {
+            observation: &columns.observations[row * o..][..o],
+            action: &columns.actions[row * a..][..a],
+            reward: columns.rewards[row],
+            next_observation: &columns.next_observations[row * o..][..o],
+            terminated: columns.terminated[row],
+            truncated: columns.truncated[row],
+        };
+        builder.push(transition).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+/// A configuration that trains and fills in about a second.
+fn tiny(workers: usize) -> GtaConfig {
+    let mixer = WindowMixerConfig {
+        width: 32,
+        depth: 1,
+        token_hidden: 4,
+        channel_hidden: 32,
+        embedding: 16,
+        ..WindowMixerConfig::default()
+    };
+    let defaults = GtaConfig::default();
+    GtaConfig {
+        augment: AugmentConfig {
+            workers: NonZeroUsize::new(workers),
+            chunk_windows: 16,
+            guide: GuideConfig {
+                horizon: 7,
+                condition: Condition::WindowReturn { discount: 1.0 },
+                alpha: Alpha::new(1.1).unwrap(),
+                ..GuideConfig::default()
+            },
+            pacing: Pacing { target: 2_000, ahead: 500, per_row: 1.0, minimum: 200, refresh: false },
+            ..defaults.augment
+        },
+        denoiser: DenoiserConfig::WindowMixer(mixer),
+        trainer: TrainerConfig { steps: 60, batch: 32, ..defaults.trainer },
+        solver: Solver::DpmSolver { steps: 4, eta: 1.0 },
+        checkpoint_every: 20,
+        ..GtaConfig::default()
+    }
+}
+
+fn build(config: GtaConfig, folder: Option<&Path>) -> GtaBuffer<Dataset> {
+    let builder = GtaBuffer::builder(point_mass(1_500)).config(config).device(Device::Cpu);
+    match folder {
+        Some(folder) => builder.folder(folder).build().unwrap(),
+        None => builder.build().unwrap(),
+    }
+}
+
+#[test]
+fn one_worker_and_four_give_the_same_pool() {
+    let hash = |workers| {
+        let mut buffer = build(tiny(workers), None);
+        buffer.wait_filled().unwrap();
+        (buffer.pool_hash(), buffer.model().unwrap().snapshot().hash())
+    };
+    assert_eq!(hash(1), hash(4));
+}
+
+#[test]
+fn waiting_makes_every_batch_a_function_of_the_seeds() {
+    let batches = |workers| {
+        let mut config = tiny(workers);
+        config.augment.until = Until::Wait;
+        let (mut buffer, mut rng) = (build(config, None), Seed::new(9).rng());
+        let batches: Vec<Batch> = (0..20).map(|_| buffer.sample(40, &mut rng).unwrap()).collect();
+        batches
+    };
+    let (one, three) = (batches(1), batches(3));
+    assert_eq!(one, three);
+    let generated = |b: &Batch| b.sources.iter().filter(|s| matches!(s, Source::Generated { .. })).count();
+    assert!(one.iter().all(|b| generated(b) == 20 && b.len() == 40));
+}
+
+#[test]
+fn nothing_is_trained_before_the_first_sample_and_everything_after_it() {
+    let mut buffer = build(tiny(1), None);
+    assert_eq!(buffer.status().phase, Phase::Idle);
+    assert!(buffer.model().is_none());
+    let batch = buffer.sample(8, &mut Seed::new(0).rng()).unwrap();
+    assert!(batch.sources.iter().all(|s| matches!(s, Source::Real(_))));
+    assert!(buffer.wait_ready(Duration::from_secs(120)).unwrap());
+    assert!(buffer.model().is_some());
+}
+
+#[test]
+fn a_folder_resumes_training_and_filling_to_the_same_end() {
+    let whole = tempfile::tempdir().unwrap();
+    let mut buffer = build(tiny(2), Some(whole.path()));
+    buffer.wait_filled().unwrap();
+    let expected = (buffer.pool_hash(), std::fs::read(whole.path().join("model.safetensors")).unwrap());
+    drop(buffer);
+
+    // Stopped while it trains, then while it fills, then left to end.
+    let parts = tempfile::tempdir().unwrap();
+    let mut buffer = build(tiny(2), Some(parts.path()));
+    buffer.start().unwrap();
+    let monitor = buffer.monitor();
+    while !matches!(monitor.status().phase, Phase::Learning { step: 25.., .. }) {
+        assert!(!matches!(monitor.status().phase, Phase::Failed { .. }), "{}", monitor.status());
+        std::thread::yield_now();
+    }
+    drop(buffer);
+    assert!(parts.path().join("model.safetensors").exists());
+    let mut buffer = build(tiny(1), Some(parts.path()));
+    buffer.fill_to(300).unwrap();
+    drop(buffer);
+    let mut buffer = build(tiny(3), Some(parts.path()));
+    buffer.wait_filled().unwrap();
+    let got = (buffer.pool_hash(), std::fs::read(parts.path().join("model.safetensors")).unwrap());
+    assert!(expected == got);
+}
+
+#[test]
+fn exports_load_back_with_their_provenance() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut buffer = build(tiny(2), None);
+    buffer.fill_to(500).unwrap();
+    let file = folder.path().join("augmented.hdf5");
+    buffer.export(Target::D4rl(&file), Contents::Augmented, Some("abc123")).unwrap();
+    let (dataset, report) = gta::replay::formats::open(&file).unwrap();
+    assert_eq!(dataset.len() as u64, 1_500 + buffer.status().transitions);
+    assert_eq!(dataset.row(700), point_mass(1_500).row(700));
+    assert_eq!(report.provenance.get("source_checksum"), Some("abc123"));
+    let config: GtaConfig = serde_json::from_str(report.provenance.get("config").unwrap()).unwrap();
+    assert_eq!(&config, buffer.gta_config());
+    assert!(report.provenance.get("model_hash").is_some_and(|h| h.len() == 64));
+
+    let target = Target::Minari { root: folder.path(), id: "gta/point-mass-v0" };
+    let minari = buffer.export(target, Contents::Generated, None).unwrap();
+    let (dataset, _) = gta::replay::formats::open(minari).unwrap();
+    assert_eq!(dataset.len() as u64, buffer.status().transitions);
+}
+
+#[test]
+fn quality_is_measured_on_demand_and_on_schedule() {
+    let data = point_mass(1_500);
+    let meter = || {
+        let oracle = envs::Oracle::new(envs::EnvId::PointMass, Some(1)).unwrap();
+        let novelty = NoveltyConfig { most_queries: 0, ..NoveltyConfig::default() };
+        QualityMeter::new(&data, oracle, QualityConfig { novelty, ..QualityConfig::default() }).unwrap()
+    };
+    let mut config = tiny(2);
+    config.augment.until = Until::Wait;
+    let mut buffer = build(config, None);
+    assert!(buffer.quality(&meter(), 10, Seed::new(0)).is_err(), "nothing is generated yet");
+    let (sender, records) = mpsc::channel();
+    buffer.watch_quality(meter(), 100, 8, move |record| sender.send(record).unwrap()).unwrap();
+    let mut rng = Seed::new(1).rng();
+    buffer.sample(99, &mut rng).unwrap();
+    buffer.sample(1, &mut rng).unwrap();
+    let record = records.recv().unwrap();
+    assert_eq!((record.rows, record.quality.unwrap().windows), (100, 8));
+    let quality = buffer.quality(&meter(), 10, Seed::new(0)).unwrap().quality;
+    assert_eq!(quality.windows, 10);
+    assert!(quality.dynamic_mse.mean.is_finite() && quality.oracle_reward.mean.is_finite());
+}
+
+#[test]
+fn decorators_nest() {
+    let inner = build(tiny(1), None);
+    let mut config = tiny(1);
+    config.augment.until = Until::Wait;
+    let mut outer = GtaBuffer::builder(inner).config(config).device(Device::Cpu).build().unwrap();
+    let batch = outer.sample(10, &mut Seed::new(0).rng()).unwrap();
+    assert_eq!((batch.len(), Replay::len(&outer)), (10, 1_500));
+    assert_eq!(outer.dataset().unwrap().len(), 1_500);
+}
+
+#[test]
+fn training_that_diverges_surfaces_at_the_next_sample() {
+    let mut config = tiny(1);
+    config.augment.until = Until::Wait;
+    config.trainer.learning_rate = 1e30;
+    let mut buffer = build(config, None);
+    let error = buffer.sample(4, &mut Seed::new(0).rng()).unwrap_err().to_string();
+    assert!(error.contains("training stopped at step"), "{error}");
+    assert!(matches!(buffer.status().phase, Phase::Failed { .. }));
+    assert_eq!(error, buffer.sample(4, &mut Seed::new(0).rng()).unwrap_err().to_string());
+}
+
+/// A point on a circle; every second episode ends the task after 30 steps.
+fn circle() -> Dataset {
+    let mut builder = Dataset::builder(Spec::new(2, 1));
+    let at = |t: usize| [(t as f32 / 5.0).sin(), (t as f32 / 5.0).cos()];
+    for episode in 0..40 {
+        for t in 0..30 {
+            let end = t == 29;
+            let row = Transition {
+                observation: &at(t),
+                action: &[0.5],
+                reward: at(t)[0],
+                next_observation: &at(t + 1),
+                terminated: end && episode % 2 == 0,
+                truncated: end && episode % 2 == 1,
+            };
+            builder.push(row).unwrap();
+        }
+    }
+    builder.build().unwrap()
+}
+
+#[test]
+fn a_window_keeps_its_prompts_end_when_it_is_lightly_noised() {
+    let data = circle();
+    let lowest = data.rewards().iter().copied().fold(f32::INFINITY, f32::min);
+    for terminals in [Terminals::Marked { deviations: 5.0 }, Terminals::Copied] {
+        let mut config = tiny(2);
+        (config.terminals, config.mu, config.guidance) = (terminals, Mu::new(0.1).unwrap(), Guidance::none());
+        let mut buffer = GtaBuffer::builder(data.clone()).config(config).device(Device::Cpu).build().unwrap();
+        buffer.wait_filled().unwrap();
+        let pool = buffer.pool();
+        let (mut agree, mut count, mut ends) = (0, 0, 0);
+        for chunk in pool.chunks() {
+            let windows = chunk.windows();
+            for w in 0..windows.len() {
+                let length = windows.lengths[w] as usize;
+                let ended = data.terminated()[windows.origins[w] + length - 1];
+                (count, ends) = (count + 1, ends + i32::from(ended));
+                agree += i32::from(windows.terminated[w] == ended);
+                let reward = windows.transition(w, length - 1).reward;
+                assert!(reward > lowest - 1.5, "{terminals:?}: a mark was left in reward {reward}");
+            }
+        }
+        assert!(ends > 0 && ends < count, "{ends} of {count} prompts ended");
+        assert!(f64::from(agree) > 0.95 * f64::from(count), "{terminals:?}: {agree} of {count}");
+    }
+}
+
+/// A buffer of one's own: thirty lines make it augmentable.
+struct Mine {
+    spec: Spec,
+    rows: Vec<([f32; 2], [f32; 1], f32, [f32; 2], bool)>,
+}
+
+impl Mine {
+    fn row(&self, index: usize) -> Transition<'_> {
+        let (observation, action, reward, next_observation, truncated) = &self.rows[index];
+        Transition { observation, action, reward: *reward, next_observation, terminated: false, truncated: *truncated }
+    }
+}
+
+impl Replay for Mine {
+    fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn sample_into(&mut self, rows: usize, rng: &mut Rng, batch: &mut Batch) -> gta::replay::Result<()> {
+        batch.reset(&self.spec);
+        for _ in 0..rows {
+            let index = rand::RngExt::random_range(rng, 0..self.rows.len());
+            batch.push(self.row(index), Source::Real(index));
+        }
+        Ok(())
+    }
+}
+
+impl Trajectories for Mine {
+    fn dataset(&self) -> gta::replay::Result<Dataset> {
+        let mut builder = Dataset::builder(self.spec.clone());
+        (0..self.rows.len()).try_for_each(|index| builder.push(self.row(index)))?;
+        builder.build()
+    }
+}
+
+#[test]
+fn a_buffer_of_ones_own_is_augmented() {
+    let wave = |t: usize| [(t as f32 / 5.0).sin(), (t as f32 / 5.0).cos()];
+    let rows = (0..400).map(|t| (wave(t), [0.1], wave(t)[0], wave(t + 1), t % 50 == 49)).collect();
+    let mine = Mine { spec: Spec::new(2, 1), rows };
+    let mut config = tiny(2);
+    config.augment.until = Until::Wait;
+    let mut buffer = GtaBuffer::builder(mine).config(config).device(Device::Cpu).build().unwrap();
+    let batch = buffer.sample(64, &mut Seed::new(0).rng()).unwrap();
+    assert_eq!(batch.sources.iter().filter(|s| matches!(s, Source::Generated { .. })).count(), 32);
+    assert_eq!(buffer.into_inner().rows.len(), 400);
+}
