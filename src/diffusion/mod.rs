@@ -11,6 +11,8 @@
 mod denoiser;
 mod edm;
 mod embedding;
+#[cfg(test)]
+mod gaussian;
 mod guidance;
 mod initializer;
 mod mixer_unet;
