@@ -43,7 +43,7 @@ impl Arrays {
     }
 }
 
-/// The full golden files, where the workplace has them.
+/// The full recordings, where they lie beside the repository.
 fn shared(name: &str) -> Option<Arrays> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/golden").join(name);
     path.exists().then(|| Arrays::at(&path))

@@ -155,3 +155,72 @@ struct Levels {
     input: Tensor,
     noise: Tensor,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::gaussian::{Gaussian, normal};
+
+    #[test]
+    fn the_loss_is_the_published_formula() {
+        let edm = Edm { sigma_data: 0.7, ..Edm::default() };
+        let denoiser = Gaussian::new(edm, 0.4, 0.3);
+        let (x0, noise) = (normal(1, &[3, 4, 2]), normal(2, &[3, 4, 2]));
+        let levels = [0.01, 0.6, 40.0];
+        let sigma = Tensor::from_slice(&levels);
+        let mask = Tensor::from_slice(&[1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0]).view([1, 4, 2]);
+        let denoised = edm.denoise(&denoiser, &(&x0 + &noise * sigma.view([3, 1, 1])), &sigma, None);
+        let squares = (denoised - &x0).square() * &mask;
+        let losses = edm.losses(&denoiser, &x0, &sigma, &noise, None, Some(&mask));
+        for (window, level) in levels.into_iter().enumerate() {
+            let expected = squares.get(window as i64).mean(Kind::Double).double_value(&[]) * edm.loss_weight(level);
+            let got = losses.double_value(&[window as i64]);
+            assert!((got / expected - 1.0).abs() < 1e-9, "sigma {level}: {got} is not {expected}");
+        }
+        let loss = edm.loss(&denoiser, &x0, &sigma, &noise, None, Some(&mask)).double_value(&[]);
+        assert!((loss - losses.mean(Kind::Double).double_value(&[])).abs() < 1e-12);
+    }
+
+    #[test]
+    fn denoising_with_the_best_network_gives_the_posterior_mean() {
+        let edm = Edm { sigma_data: 0.7, ..Edm::default() };
+        let denoiser = Gaussian::new(edm, 0.4, 0.3);
+        let x = normal(1, &[2, 3, 2]);
+        let sigma = [0.2, 3.0];
+        let value = Tensor::from_slice(&[1.0, -2.0]).view([2, 1]);
+        let denoised = edm.denoise(&denoiser, &x, &Tensor::from_slice(&sigma), Some(&Condition::new(value)));
+        for (window, (sigma, mean)) in sigma.into_iter().zip([1.0, -2.0]).enumerate() {
+            let share = 0.16 / (0.16 + sigma * sigma);
+            let expected = x.get(window as i64) * share + mean * (1.0 - share);
+            assert!((denoised.get(window as i64) - expected).abs().max().double_value(&[]) < 1e-12);
+        }
+    }
+
+    #[test]
+    fn preconditioning_keeps_input_and_target_at_unit_variance() {
+        let edm = Edm { sigma_data: 0.5, ..Edm::default() };
+        for sigma in [0.002, 0.3, 80.0] {
+            let scalars = edm.preconditioning(sigma);
+            let total = sigma * sigma + 0.25;
+            assert!((scalars.input.powi(2) * total - 1.0).abs() < 1e-12);
+            // Var[(x0 - c_skip x) / c_out] for data of standard deviation sigma_data.
+            let target = ((1.0 - scalars.skip).powi(2) * 0.25 + (scalars.skip * sigma).powi(2)) / scalars.out.powi(2);
+            assert!((target - 1.0).abs() < 1e-9, "sigma {sigma}: {target}");
+            assert!((edm.loss_weight(sigma) * scalars.out.powi(2) - 1.0).abs() < 1e-12);
+            assert!((scalars.noise - sigma.ln() / 4.0).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn settings_that_make_no_schedule_are_refused() {
+        assert!(Edm::default().validate().is_ok());
+        for edm in [
+            Edm { sigma_data: 0.0, ..Edm::default() },
+            Edm { sigma_min: 90.0, ..Edm::default() },
+            Edm { rho: f64::NAN, ..Edm::default() },
+            Edm { p_mean: f64::INFINITY, ..Edm::default() },
+        ] {
+            assert!(edm.validate().is_err(), "{edm:?}");
+        }
+    }
+}

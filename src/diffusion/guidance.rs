@@ -108,3 +108,53 @@ impl<'a> Guided<'a> {
 fn needs_both(weight: f64) -> bool {
     weight != 0.0 && weight != -1.0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::gaussian::{Gaussian, normal};
+
+    /// The guided denoised windows, for the first and the second of Heun's slopes, and the batch of each pass.
+    fn denoise(weight: f64, kind: GuidanceKind, condition: Option<&Tensor>) -> (Tensor, Tensor, Vec<i64>) {
+        let edm = Edm::default();
+        let denoiser = Gaussian::new(edm, 0.5, 0.3);
+        let guided = Guided::new(&denoiser, &edm, Guidance { weight, kind }, condition);
+        let x = normal(1, &[2, 3, 4]);
+        let (first, second) = (guided.denoise(&x, 0.7), guided.denoise_corrector(&x, 0.7));
+        drop(guided);
+        (first, second, denoiser.passes.into_inner().unwrap())
+    }
+
+    fn distance(a: &Tensor, b: &Tensor) -> f64 {
+        (a - b).abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn a_guided_pass_weighs_the_conditional_against_the_unconditional_one() {
+        let value = normal(2, &[2, 1]);
+        let (conditional, _, passes) = denoise(0.0, GuidanceKind::Paper, Some(&value));
+        assert_eq!(passes, [2, 2], "weight 0 needs one pass");
+        let (unconditional, _, passes) = denoise(-1.0, GuidanceKind::Paper, Some(&value));
+        assert_eq!(passes, [2, 2], "weight -1 needs one pass");
+        assert_eq!(unconditional, denoise(5.0, GuidanceKind::Paper, None).0);
+        for weight in [2.0, 0.5, -0.5, -3.0] {
+            let (first, second, passes) = denoise(weight, GuidanceKind::Paper, Some(&value));
+            let expected = &conditional * (1.0 + weight) - &unconditional * weight;
+            assert!(distance(&first, &expected) < 1e-12 && first == second, "weight {weight}");
+            assert_eq!(passes, [4, 4], "both in one batch");
+        }
+    }
+
+    #[test]
+    fn the_published_correction_is_conditional_only() {
+        let value = normal(2, &[2, 1]);
+        for weight in [1.0, -0.5, 0.0] {
+            let (first, second, _) = denoise(weight, GuidanceKind::Published, Some(&value));
+            assert_eq!(first, denoise(weight, GuidanceKind::Paper, Some(&value)).0);
+            assert_eq!(second, denoise(0.0, GuidanceKind::Paper, Some(&value)).0);
+        }
+        // Temperature 0 never looks at the condition.
+        let (first, second, _) = denoise(-1.0, GuidanceKind::Published, Some(&value));
+        assert_eq!(first, second);
+    }
+}

@@ -171,8 +171,8 @@ mod tests {
     fn fixed_numbers_are_saved_but_not_trained() {
         let store = nn::VarStore::new(Device::Cpu);
         let init = Initializer::new(&store.root(), Seed::new(0));
-        init.fixed("frequencies", vec![1.0, 2.0]);
-        init.constant("scale", &[2], 1.0);
+        let _ = init.fixed("frequencies", vec![1.0, 2.0]);
+        let _ = init.constant("scale", &[2], 1.0);
         assert_eq!((store.len(), store.trainable_variables().len()), (2, 1));
     }
 }

@@ -251,3 +251,58 @@ impl Attention {
         self.to_out.conv(&out, [1, 1], 0) + x
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replay::Seed;
+    use tch::{Device, nn::VarStore};
+
+    fn build(dim: i64, rows: i64) -> (VarStore, Result<MixerUnet>) {
+        let store = VarStore::new(Device::Cpu);
+        let init = Initializer::new(&store.root(), Seed::new(0));
+        let network = MixerUnet::new(&init, &MixerUnetConfig { dim, condition_dim: 1 }, rows, 5);
+        (store, network)
+    }
+
+    fn normal(seed: u64, shape: &[i64]) -> Tensor {
+        let mut values = vec![0.0; shape.iter().product::<i64>() as usize];
+        replay::fill_normal(&mut Seed::new(seed).rng(), &mut values);
+        Tensor::from_slice(&values).view(shape)
+    }
+
+    #[test]
+    fn rows_are_halved_between_levels_only_where_8_divides_them() {
+        for (rows, resamples) in [(16, 3), (8, 3), (12, 0), (5, 0)] {
+            let (store, network) = build(8, rows);
+            let found = |prefix: &str| {
+                let ends = |name: &&String| name.starts_with(prefix) && name.ends_with(".3.conv.weight");
+                store.variables().keys().filter(ends).count()
+            };
+            assert_eq!((found("downs"), found("ups")), (resamples, resamples), "{rows} rows");
+            let out = network.unwrap().forward(&normal(1, &[2, rows, 5]), &normal(2, &[2]), None);
+            assert_eq!(out.size(), [2, rows, 5]);
+            assert!(out.abs().max().double_value(&[]) > 0.0);
+        }
+    }
+
+    #[test]
+    fn with_some_conditions_dropped_every_weight_gets_a_gradient() {
+        let (store, network) = build(8, 16);
+        let keep = Tensor::from_slice(&[1.0f32, 0.0]).view([2, 1]);
+        let condition = Condition { value: normal(3, &[2, 1]), keep: Some(keep) };
+        let out = network.unwrap().forward(&normal(1, &[2, 16, 5]), &normal(2, &[2]), Some(&condition));
+        (out * normal(4, &[2, 16, 5])).sum(Kind::Float).backward();
+        for (name, variable) in store.variables().into_iter().filter(|(_, v)| v.requires_grad()) {
+            assert!(variable.grad().defined(), "{name} has no gradient");
+        }
+    }
+
+    #[test]
+    fn a_number_of_channels_that_cannot_be_grouped_is_refused() {
+        for dim in [0, -8, 12] {
+            let error = build(dim, 16).1.unwrap_err().to_string();
+            assert!(error.contains("denoiser.dim") && error.contains("multiple of 8"), "{error}");
+        }
+    }
+}

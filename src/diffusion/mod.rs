@@ -13,6 +13,8 @@ mod denoiser;
 mod edm;
 mod ema;
 mod embedding;
+#[cfg(test)]
+mod gaussian;
 mod guidance;
 mod initializer;
 mod mixer_unet;

@@ -37,9 +37,14 @@ impl Schedule {
     /// `steps` levels from `start` to `sigma_min`, then 0; 0 follows at once on a start that is not above `sigma_min`.
     fn between(edm: &Edm, start: f64, steps: usize) -> Self {
         let root = |sigma: f64| sigma.powf(1.0 / edm.rho);
-        let level = |i: usize| {
-            let share = i as f64 / (steps - 1) as f64;
-            (root(start) + share * (root(edm.sigma_min) - root(start))).powf(edm.rho)
+        let level = |i: usize| match i {
+            // Both ends as they are, not as rounding makes them.
+            0 => start,
+            _ if i + 1 == steps => edm.sigma_min,
+            _ => {
+                let share = i as f64 / (steps - 1) as f64;
+                (root(start) + share * (root(edm.sigma_min) - root(start))).powf(edm.rho)
+            }
         };
         let mut sigmas = match steps {
             _ if start <= 0.0 => vec![],
