@@ -1,1 +1,3 @@
 //! gta.
+
+pub mod native;
