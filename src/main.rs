@@ -1,2 +1,10 @@
-//! gta.
-fn main() { println!("{:?}", tch::Tensor::from_slice(&[1.0f32]) + 1.0); }
+//! The program `gta`.
+
+mod cli {
+    pub mod doctor;
+}
+
+fn main() -> anyhow::Result<()> {
+    gta::native::keep_large_blocks();
+    cli::doctor::run(std::env::args().any(|argument| argument == "--json"))
+}
