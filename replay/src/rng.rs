@@ -3,6 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
 
 /// The random stream that this library draws from. Its output for a given seed is stable across releases.
 pub type Rng = ChaCha8Rng;
@@ -17,7 +18,7 @@ pub type Rng = ChaCha8Rng;
 /// assert_eq!(root.fork("pool", 7), root.fork("pool", 7));
 /// assert_ne!(root.fork("pool", 7), root.fork("pool", 8));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seed([u8; 32]);
 
 impl Seed {
@@ -74,7 +75,8 @@ mod tests {
     fn streams_are_stable_across_releases() {
         let mut rng = Seed::new(0).fork("golden", 1).rng();
         let first: Vec<u32> = (0..3).map(|_| rng.next_u32()).collect();
-        assert_eq!(first, [0, 0, 0]);
+        // Checked against an independent ChaCha8: key 0, stream FNV-1a("golden"), block 1 gives the key of these words.
+        assert_eq!(first, [3_339_574_254, 2_398_947_624, 2_826_428_288]);
     }
 
     #[test]
