@@ -23,6 +23,7 @@ mod noise;
 mod normalizer;
 mod optimizer;
 mod parameters;
+mod replica;
 mod schedule;
 mod solver;
 mod trainer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use replay::Seed;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tch::{Device, nn::VarStore};
+use tch::{Device, Tensor, nn::VarStore};
 
 use super::denoiser::{Denoiser, DenoiserConfig};
 use super::edm::Edm;
@@ -54,6 +54,13 @@ impl Model {
         Ok(Self { config, device, denoiser, parameters, _store: store })
     }
 
+    /// What another thread needs to build a model that has the same weights, now and after every change.
+    pub(super) fn shared(&self) -> SharedModel {
+        let fixed = self.parameters.fixed().iter().map(|(_, tensor)| tensor.shallow_clone()).collect();
+        let weights = self.parameters.values().shallow_clone();
+        SharedModel { config: self.config.clone(), device: self.device, weights, fixed }
+    }
+
     /// Everything but the weights.
     pub fn config(&self) -> &ModelConfig {
         &self.config
@@ -82,6 +89,28 @@ impl Model {
     /// The weights, to change.
     pub fn parameters_mut(&mut self) -> &mut Parameters {
         &mut self.parameters
+    }
+}
+
+/// A model's configuration and its very weights, on the way to another thread.
+pub(super) struct SharedModel {
+    config: ModelConfig,
+    device: Device,
+    weights: Tensor,
+    fixed: Vec<Tensor>,
+}
+
+impl SharedModel {
+    /// The model, for the calling thread.
+    pub(super) fn replicate(self) -> Result<Model> {
+        let Self { config, device, weights, fixed } = self;
+        let store = VarStore::new(device);
+        let denoiser = config.denoiser.build(&store.root(), Seed::new(0), config.rows as i64, config.row_dim as i64)?;
+        let parameters = Parameters::share(&store, weights)?;
+        for ((_, own), shared) in parameters.fixed().iter().zip(&fixed) {
+            tch::no_grad(|| own.shallow_clone().copy_(shared));
+        }
+        Ok(Model { config, device, denoiser, parameters, _store: store })
     }
 }
 

@@ -21,13 +21,22 @@ pub struct Parameters {
 impl Parameters {
     /// Gathers the trainable variables of `store` into one vector and makes each of them a view of its part.
     pub fn gather(store: &VarStore) -> Result<Self> {
-        let mut named: Vec<(String, Tensor)> = store.variables().into_iter().collect();
-        named.sort_by(|a, b| a.0.cmp(&b.0));
-        let (trainable, fixed): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, t)| t.requires_grad());
-        let layout = Layout(trainable.iter().map(|(name, t)| (name.clone(), t.size())).collect());
-        let mut variables: Vec<Tensor> = trainable.into_iter().map(|(_, t)| t).collect();
+        let (layout, variables, fixed) = variables(store);
         let parts: Vec<Tensor> = variables.iter().map(|t| t.detach().reshape([-1])).collect();
-        let flat = Tensor::f_cat(&parts, 0)?;
+        Self::view(layout, variables, fixed, Tensor::f_cat(&parts, 0)?)
+    }
+
+    /// Makes the variables of `store` views of another network's vector, so that both have the same weights.
+    ///
+    /// # Panics
+    /// If the networks differ.
+    pub(super) fn share(store: &VarStore, flat: Tensor) -> Result<Self> {
+        let (layout, variables, fixed) = variables(store);
+        Self::view(layout, variables, fixed, flat)
+    }
+
+    fn view(layout: Layout, mut variables: Vec<Tensor>, fixed: Vec<(String, Tensor)>, flat: Tensor) -> Result<Self> {
+        assert_eq!(variables.iter().map(Tensor::numel).sum::<usize>(), flat.numel(), "weights of the network");
         let mut start = 0;
         for variable in &mut variables {
             let length = variable.numel() as i64;
@@ -80,6 +89,15 @@ impl Parameters {
         tch::no_grad(|| self.flat.copy_(&source));
         Ok(())
     }
+}
+
+/// The layout, the trainable variables in its order, and the others.
+fn variables(store: &VarStore) -> (Layout, Vec<Tensor>, Vec<(String, Tensor)>) {
+    let mut named: Vec<(String, Tensor)> = store.variables().into_iter().collect();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    let (trainable, fixed): (Vec<_>, Vec<_>) = named.into_iter().partition(|(_, t)| t.requires_grad());
+    let layout = Layout(trainable.iter().map(|(name, t)| (name.clone(), t.size())).collect());
+    (layout, trainable.into_iter().map(|(_, t)| t).collect(), fixed)
 }
 
 #[cfg(test)]

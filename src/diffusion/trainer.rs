@@ -12,8 +12,9 @@ use super::checkpoint::Checkpoint;
 use super::denoiser::Condition;
 use super::ema::{Ema, EmaConfig};
 use super::model::{Model, ModelConfig, Snapshot};
+use super::replica::{Replicas, TrainingBatch};
 use super::optimizer::{AdamW, AdamWConfig, RateSchedule, clip};
-use crate::{Error, Result, tensor};
+use crate::{Error, Result, native, tensor};
 
 /// What a diffusion model learns from: windows of numbers, each with one condition.
 pub trait Examples: Send + Sync {
@@ -50,6 +51,9 @@ pub struct TrainerConfig {
     pub clip: f64,
     /// Probability that a window loses its condition, which trains the unconditional model of guidance.
     pub condition_dropout: f64,
+    /// Parts that a batch is cut into on the CPU, one thread each; the cores are shared among them. Sums are rounded
+    /// differently for another number of parts, so it belongs to the settings rather than to the machine.
+    pub parts: usize,
 }
 
 impl TrainerConfig {
@@ -59,6 +63,7 @@ impl TrainerConfig {
             ("batch", self.batch > 0, "must be at least 1"),
             ("learning_rate", self.learning_rate > 0.0 && self.learning_rate.is_finite(), "must be above 0"),
             ("clip", self.clip > 0.0, "must be above 0"),
+            ("parts", (1..=self.batch).contains(&self.parts), "must be at least 1 and at most the batch"),
             ("condition_dropout", (0.0..=1.0).contains(&self.condition_dropout), "must be in 0 to 1"),
         ];
         match rules.iter().find(|rule| !rule.1) {
@@ -88,6 +93,7 @@ pub struct Trainer {
     seed: Seed,
     examples: Arc<dyn Examples>,
     model: Model,
+    replicas: Replicas,
     optimizer: AdamW,
     ema: Ema,
     step: u64,
@@ -103,7 +109,7 @@ struct Header {
 }
 
 impl Trainer {
-    /// A trainer at step 0 with fresh weights.
+    /// A trainer at step 0 with fresh weights, for the calling thread, whose LibTorch threads it sets.
     pub fn new(
         config: TrainerConfig,
         model: ModelConfig,
@@ -116,9 +122,15 @@ impl Trainer {
             return Err(Error::Replay(replay::Error::Empty));
         }
         let model = Model::new(model, seed.fork("weights", 0), device)?;
+        let parts = if device.is_cuda() { 1 } else { config.parts };
+        let threads = (std::thread::available_parallelism().map_or(1, usize::from) / parts).max(1);
+        if !device.is_cuda() {
+            native::set_threads(threads);
+        }
+        let replicas = Replicas::start(&model, parts - 1, threads)?;
         let optimizer = AdamW::new(config.optimizer.clone(), model.parameters().values());
         let ema = Ema::new(config.ema.clone(), model.parameters().values());
-        Ok(Self { config, seed, examples, model, optimizer, ema, step: 0 })
+        Ok(Self { config, seed, examples, model, replicas, optimizer, ema, step: 0 })
     }
 
     /// A trainer that goes on from the checkpoint at `path`; fails where it is of another training.
@@ -234,11 +246,9 @@ impl Trainer {
     }
 
     fn step_on(&mut self, batch: &TrainingBatch) -> Result<StepReport> {
-        let TrainingBatch { values, mask, condition, sigma, noise } = batch;
-        let loss = self.model.edm().loss(self.model.denoiser(), values, sigma, noise, Some(condition), Some(mask));
-        let mut gradient = self.model.parameters().gradient(&loss)?;
+        let (loss, mut gradient) = self.replicas.gradient(&self.model, batch)?;
         // One transfer for both numbers: on a GPU each is a wait.
-        let both = Tensor::f_stack(&[loss.detach(), gradient.f_norm()?], 0)?;
+        let both = Tensor::f_stack(&[loss, gradient.f_norm()?], 0)?;
         let both = tensor::to_host(&both)?;
         let (loss, norm) = (f64::from(both[0]), f64::from(both[1]));
         let step = self.step + 1;
@@ -254,15 +264,6 @@ impl Trainer {
         self.step = step;
         Ok(StepReport { step, loss, gradient_norm: norm })
     }
-}
-
-/// What one step learns from, on the device.
-struct TrainingBatch {
-    values: Tensor,
-    mask: Tensor,
-    condition: Condition,
-    sigma: Tensor,
-    noise: Tensor,
 }
 
 #[cfg(test)]
@@ -299,6 +300,7 @@ mod tests {
             ema: EmaConfig::PowerFunction { exponent: 8.0 },
             clip: 1.0,
             condition_dropout: 0.1,
+            parts: 2,
         }
     }
 
@@ -334,7 +336,6 @@ mod tests {
 
     #[test]
     fn resumed_at_any_step_it_ends_with_the_same_checkpoint_and_model() {
-        crate::native::set_threads(1);
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let mut whole = trainer(None);
@@ -372,7 +373,6 @@ mod tests {
 
     #[test]
     fn it_learns_and_its_snapshot_denoises_as_the_average_does() {
-        crate::native::set_threads(1);
         let mut trainer = trainer(None);
         let first: f64 = (0..5).map(|_| trainer.step().unwrap().loss).sum::<f64>() / 5.0;
         let mut last = 0.0;
@@ -409,6 +409,20 @@ mod tests {
         assert!(error.to_string().starts_with(&format!("training stopped at step {}: the loss is NaN", steps + 1)), "{error}");
         assert_eq!(before, tensor::to_host(trainer.model.parameters().values()).unwrap());
         assert_eq!(trainer.steps_done(), steps);
+    }
+
+    #[test]
+    fn parts_give_the_gradient_of_the_whole_batch() {
+        let build = |parts| {
+            let config = TrainerConfig { parts, batch: 15, ..trainer_config() };
+            Trainer::new(config, model_config(), Arc::new(Constant { poisoned: None }), Seed::new(5), Device::Cpu).unwrap()
+        };
+        let (mut one, mut four) = (build(1), build(4));
+        for _ in 0..10 {
+            let (a, b) = (one.step().unwrap(), four.step().unwrap());
+            assert!((a.loss / b.loss - 1.0).abs() < 1e-4, "{a:?} {b:?}");
+            assert!((a.gradient_norm / b.gradient_norm - 1.0).abs() < 1e-3, "{a:?} {b:?}");
+        }
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl GtaConfig {
                 ema: EmaConfig::published(),
                 clip: 1.0,
                 condition_dropout: 0.25,
+                parts: 2,
             },
             mu: Mu(0.5),
             solver: Solver::default(),

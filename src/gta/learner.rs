@@ -10,7 +10,7 @@ use super::examples::{TerminalCode, TrainingWindows};
 use super::generator::{GtaBlueprint, share};
 use crate::augment::{self, Blueprint, BoxError, Guide, Learner, Learning, Progress};
 use crate::diffusion::{StepReport, Trainer};
-use crate::{Result, native};
+use crate::Result;
 
 /// Trains, or goes on training, the diffusion model of a [`GtaConfig`].
 pub struct GtaLearner {
@@ -53,7 +53,6 @@ impl GtaLearner {
     /// Trains to the end and returns the model as it is sampled.
     pub fn train(&mut self, task: &Learning<'_>) -> Result<GtaBlueprint, BoxError> {
         self.config.validate()?;
-        native::set_threads(std::thread::available_parallelism().map_or(1, usize::from));
         let code = code(&self.config, task.guide());
         let mut trainer = self.trainer(task, code)?;
         let mut smoothed = f64::NAN;
