@@ -1,0 +1,236 @@
+//! The physics oracle: what truly follows from a state and an action, for many rows at once.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::dynamics::{Dynamics, dynamics};
+use crate::error::check_len;
+use crate::{EnvId, EnvSpec, Error, Result};
+
+/// Rows that a thread takes at a time: few enough to balance the load, many enough to make the taking free.
+const CHUNK: usize = 64;
+
+/// Simulates single transitions of a task on all cores.
+///
+/// Every row is simulated from its own state alone, so the answers do not depend on the other rows, on their order
+/// or on the number of threads: they are the same bit for bit. The simulators are kept between calls.
+///
+/// ```
+/// use envs::{EnvId, Oracle, Queries};
+///
+/// let oracle = Oracle::new(EnvId::PointMass, None)?;
+/// let queries = Queries { observations: &[1.0, 0.0, 0.0, 0.0], actions: &[-1.0, 0.0], states: None };
+/// let answers = oracle.step_from(&queries)?;
+/// assert!(answers.known(0));
+/// assert!((answers.next_observations[2] + 0.4).abs() < 1e-12);
+/// # Ok::<(), envs::Error>(())
+/// ```
+pub struct Oracle {
+    spec: EnvSpec,
+    workers: Vec<Mutex<Box<dyn Dynamics>>>,
+}
+
+/// States and actions to simulate from, `N` rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Queries<'a> {
+    /// Observations, `[N, O]`. Not read where `states` are given.
+    pub observations: &'a [f32],
+    /// Actions, `[N, A]`.
+    pub actions: &'a [f32],
+    /// The simulator's states, where they are known.
+    pub states: Option<StatesRef<'a>>,
+}
+
+/// Simulator states, `N` rows.
+#[derive(Clone, Copy, Debug)]
+pub struct StatesRef<'a> {
+    /// Generalised positions, `[N, nq]`.
+    pub qpos: &'a [f64],
+    /// Generalised velocities, `[N, nv]`.
+    pub qvel: &'a [f64],
+}
+
+/// What follows from each row of [`Queries`].
+///
+/// A row is *known* if it is `rebuilt` and not `diverged`; the numbers of any other row are NaN, so that none is
+/// taken for an answer by mistake.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    /// True next observations, `[N, O]`.
+    pub next_observations: Vec<f64>,
+    /// True rewards, `[N]`.
+    pub rewards: Vec<f64>,
+    /// Whether the task ends, `[N]`; false where the row is not known.
+    pub terminated: Vec<bool>,
+    /// Whether the state was given or follows from the observation, `[N]`. False where a velocity lies at or beyond
+    /// the bound that the task cuts observed velocities to, or a number is not finite.
+    pub rebuilt: Vec<bool>,
+    /// Whether the simulation could not take the step, `[N]`: the action is not finite, or the state is so far from
+    /// anything physical that the simulation is unstable.
+    pub diverged: Vec<bool>,
+}
+
+impl Answers {
+    /// Rows answered.
+    pub fn len(&self) -> usize {
+        self.rewards.len()
+    }
+
+    /// Whether nothing was asked.
+    pub fn is_empty(&self) -> bool {
+        self.rewards.is_empty()
+    }
+
+    /// Whether row `row` has an answer.
+    pub fn known(&self, row: usize) -> bool {
+        self.rebuilt[row] && !self.diverged[row]
+    }
+
+    /// Rows whose state could not be rebuilt.
+    pub fn unrebuilt_rows(&self) -> usize {
+        self.rebuilt.iter().filter(|&&rebuilt| !rebuilt).count()
+    }
+
+    /// Rows that the simulation could not take.
+    pub fn diverged_rows(&self) -> usize {
+        self.diverged.iter().filter(|&&diverged| diverged).count()
+    }
+}
+
+/// A run of consecutive rows: their first index and where their answers go.
+struct Chunk<'a> {
+    first: usize,
+    next_observations: &'a mut [f64],
+    rewards: &'a mut [f64],
+    terminated: &'a mut [bool],
+    rebuilt: &'a mut [bool],
+    diverged: &'a mut [bool],
+}
+
+impl Oracle {
+    /// An oracle for a task, with `threads` threads or, without a number, one per core.
+    ///
+    /// # Errors
+    /// If `threads` is 0, or MuJoCo refuses the task's model.
+    pub fn new(id: EnvId, threads: Option<usize>) -> Result<Self> {
+        let workers = (0..thread_count(threads)?).map(|_| dynamics(id).map(Mutex::new)).collect::<Result<Vec<_>>>()?;
+        let spec = lock(&workers[0]).spec().clone();
+        Ok(Self { spec, workers })
+    }
+
+    /// Sizes and bounds of the task.
+    pub fn spec(&self) -> &EnvSpec {
+        &self.spec
+    }
+
+    /// Threads that simulate.
+    pub fn threads(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Simulates one step from every row.
+    ///
+    /// # Errors
+    /// If the columns are not `[N, O]`, `[N, A]`, `[N, nq]` and `[N, nv]` for one `N`. Rows that cannot be simulated
+    /// are no error: the answers say which.
+    pub fn step_from(&self, queries: &Queries<'_>) -> Result<Answers> {
+        let (o, a, nq, nv) = (self.spec.obs_dim, self.spec.action_dim, self.spec.nq, self.spec.nv);
+        let rows = queries.actions.len() / a;
+        check_len("oracle actions", queries.actions.len(), rows * a)?;
+        match &queries.states {
+            None => check_len("oracle observations", queries.observations.len(), rows * o)?,
+            Some(states) => {
+                check_len("oracle qpos", states.qpos.len(), rows * nq)?;
+                check_len("oracle qvel", states.qvel.len(), rows * nv)?;
+            }
+        }
+        let mut answers = Answers {
+            next_observations: vec![f64::NAN; rows * o],
+            rewards: vec![f64::NAN; rows],
+            terminated: vec![false; rows],
+            rebuilt: vec![false; rows],
+            diverged: vec![false; rows],
+        };
+        let mut chunks = answers
+            .next_observations
+            .chunks_mut(CHUNK * o)
+            .zip(answers.rewards.chunks_mut(CHUNK))
+            .zip(answers.terminated.chunks_mut(CHUNK))
+            .zip(answers.rebuilt.chunks_mut(CHUNK))
+            .zip(answers.diverged.chunks_mut(CHUNK))
+            .enumerate()
+            .map(|(index, ((((next_observations, rewards), terminated), rebuilt), diverged))| Chunk {
+                first: index * CHUNK,
+                next_observations,
+                rewards,
+                terminated,
+                rebuilt,
+                diverged,
+            });
+        if self.workers.len() == 1 || rows <= CHUNK {
+            chunks.by_ref().for_each(|chunk| self.answer(&mut **lock(&self.workers[0]), queries, chunk));
+            return Ok(answers);
+        }
+        let pending = Mutex::new(chunks);
+        std::thread::scope(|scope| {
+            for worker in &self.workers {
+                let pending = &pending;
+                scope.spawn(move || {
+                    let mut dynamics = lock(worker);
+                    loop {
+                        let Some(chunk) = lock(pending).next() else { break };
+                        self.answer(&mut **dynamics, queries, chunk);
+                    }
+                });
+            }
+        });
+        Ok(answers)
+    }
+
+    /// Simulates the rows of one chunk.
+    fn answer(&self, dynamics: &mut dyn Dynamics, queries: &Queries<'_>, chunk: Chunk<'_>) {
+        let (o, a, nq, nv) = (self.spec.obs_dim, self.spec.action_dim, self.spec.nq, self.spec.nv);
+        let (mut qpos, mut qvel) = (vec![0.0; nq], vec![0.0; nv]);
+        for (offset, next) in chunk.next_observations.chunks_exact_mut(o).enumerate() {
+            let row = chunk.first + offset;
+            let rebuilt = match &queries.states {
+                Some(states) => {
+                    qpos.copy_from_slice(&states.qpos[row * nq..][..nq]);
+                    qvel.copy_from_slice(&states.qvel[row * nv..][..nv]);
+                    true
+                }
+                None => dynamics.rebuild(&queries.observations[row * o..][..o], &mut qpos, &mut qvel),
+            };
+            chunk.rebuilt[offset] = rebuilt && qpos.iter().chain(&qvel).all(|value| value.is_finite());
+            if !chunk.rebuilt[offset] {
+                continue;
+            }
+            match dynamics.advance(&qpos, &qvel, &queries.actions[row * a..][..a], next) {
+                Some(outcome) => {
+                    chunk.rewards[offset] = outcome.reward;
+                    chunk.terminated[offset] = outcome.terminated;
+                }
+                None => chunk.diverged[offset] = true,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Oracle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Oracle").field("id", &self.spec.id).field("threads", &self.threads()).finish()
+    }
+}
+
+/// The number of threads asked for, or one per core.
+pub(crate) fn thread_count(threads: Option<usize>) -> Result<usize> {
+    match threads {
+        Some(0) => Err(Error::invalid("threads", "at least one is needed")),
+        Some(threads) => Ok(threads),
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+    }
+}
+
+/// Locks, also after a panic elsewhere: a simulator holds nothing between rows that could be half done.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

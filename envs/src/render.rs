@@ -1,0 +1,162 @@
+//! Frames of a task, drawn off screen by MuJoCo through EGL.
+
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+
+use mujoco_rs::renderer::{MjRenderer, png};
+use mujoco_rs::wrappers::mj_visualization::MjvCamera;
+use mujoco_rs::wrappers::{MjData, MjModel, MjtObjBase};
+
+use crate::env::check_state;
+use crate::error::check_len;
+use crate::mujoco::{CAMERA, FRAME_HEIGHT, FRAME_WIDTH, model};
+use crate::{Env, EnvId, EnvSpec, Error, Result, make};
+
+/// Largest width and height of a frame.
+const LARGEST: [usize; 2] = [FRAME_WIDTH, FRAME_HEIGHT];
+
+/// A picture, 8 bits per colour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Pixels per row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Red, green and blue of each pixel, row by row from the top, `[height, width, 3]`.
+    pub rgb: Vec<u8>,
+}
+
+impl Frame {
+    /// Writes the picture as a PNG file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn save_png(&self, path: impl AsRef<Path>) -> std::io::Result<()> {
+        let file = BufWriter::new(std::fs::File::create(path)?);
+        // Frames are no larger than `LARGEST`, so that their sizes fit.
+        let mut encoder = png::Encoder::new(file, self.width as u32, self.height as u32);
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&self.rgb)?;
+        writer.finish()?;
+        Ok(())
+    }
+}
+
+/// Draws states of a MuJoCo task, with a camera that follows the torso.
+///
+/// It holds a graphics context of the thread that made it.
+pub struct Renderer {
+    spec: EnvSpec,
+    renderer: MjRenderer,
+    data: MjData<Arc<MjModel>>,
+    size: [usize; 2],
+}
+
+impl Renderer {
+    /// A renderer for frames of `width` by `height` pixels, at most 1280 by 960.
+    ///
+    /// # Errors
+    /// If the size is zero or too large, the task has no model to draw, or no EGL device is found (on Debian:
+    /// packages `libegl1`, `libegl-mesa0` and `libgl1-mesa-dri` bring one that needs no graphics card).
+    pub fn new(id: EnvId, width: usize, height: usize) -> Result<Self> {
+        let fail = |why: String| Error::Render { task: id, why };
+        let task = id.task().ok_or_else(|| fail("it has no MuJoCo model".into()))?;
+        if width == 0 || height == 0 || width > LARGEST[0] || height > LARGEST[1] {
+            let [w, h] = LARGEST;
+            return Err(fail(format!("frames of {width} by {height} pixels are not between 1 by 1 and {w} by {h}")));
+        }
+        let model = model(task)?;
+        let camera = model.name_to_id(MjtObjBase::mjOBJ_CAMERA, CAMERA).expect("every figure has the camera");
+        let renderer = MjRenderer::builder()
+            .width(width as u32)
+            .height(height as u32)
+            .camera(MjvCamera::new_fixed(camera))
+            .build(&model)
+            .map_err(|error| fail(error.to_string()))?;
+        let data = MjData::try_new(model).map_err(|error| fail(error.to_string()))?;
+        Ok(Self { spec: make(id)?.spec().clone(), renderer, data, size: [width, height] })
+    }
+
+    /// Draws the current state of `env`.
+    ///
+    /// # Errors
+    /// As [`Renderer::state`].
+    pub fn env(&mut self, env: &dyn Env) -> Result<Frame> {
+        self.state(env.state().0)
+    }
+
+    /// Draws the state at positions `qpos`, `[nq]`; velocities are not seen.
+    ///
+    /// # Errors
+    /// If the size is not `[nq]`, a number is not finite, or the graphics driver fails.
+    pub fn state(&mut self, qpos: &[f64]) -> Result<Frame> {
+        check_len("qpos", qpos.len(), self.spec.nq)?;
+        check_state(&self.spec, qpos, &vec![0.0; self.spec.nv])?;
+        self.data.qpos_mut().copy_from_slice(qpos);
+        self.data.forward();
+        let fail = |error: &dyn std::fmt::Display| Error::Render { task: self.spec.id, why: error.to_string() };
+        self.renderer.sync_data(&mut self.data).map_err(|error| fail(&error))?;
+        self.renderer.render().map_err(|error| fail(&error))?;
+        let rgb = self.renderer.rgb_flat().expect("colours are switched on").to_vec();
+        let [width, height] = self.size;
+        Ok(Frame { width, height, rgb })
+    }
+}
+
+impl std::fmt::Debug for Renderer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Renderer").field("id", &self.spec.id).field("size", &self.size).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reddish pixels, which only the robot has, and their mean column.
+    fn robot(frame: &Frame) -> (usize, f64) {
+        let reddish = |p: &&[u8]| i32::from(p[0]) > i32::from(p[2]) + 40;
+        let columns: Vec<usize> =
+            (0..frame.rgb.len() / 3).filter(|&i| reddish(&&frame.rgb[i * 3..][..3])).map(|i| i % frame.width).collect();
+        (columns.len(), columns.iter().sum::<usize>() as f64 / columns.len().max(1) as f64)
+    }
+
+    #[test]
+    fn the_camera_follows_the_robot() {
+        for id in [EnvId::HalfCheetah, EnvId::Hopper, EnvId::Walker2d] {
+            let mut renderer = match Renderer::new(id, 160, 120) {
+                Ok(renderer) => renderer,
+                // A machine without EGL: that this is an error and no crash is what there is to test.
+                Err(Error::Render { why, .. }) => return assert!(!why.is_empty()),
+                Err(other) => panic!("{other}"),
+            };
+            let mut env = make(id).unwrap();
+            env.reset(0);
+            let frame = renderer.env(&*env).unwrap();
+            assert_eq!(frame.rgb.len(), 160 * 120 * 3);
+            let (size, column) = robot(&frame);
+            assert!(size > 100 && (column - 80.0).abs() < 25.0, "{id}: {size} pixels around column {column}");
+            let mut far = env.state().0.to_vec();
+            far[0] += 20.0;
+            let (far_size, far_column) = robot(&renderer.state(&far).unwrap());
+            assert!(far_size.abs_diff(size) < 40 && (far_column - column).abs() < 3.0, "{id}: {far_size} {far_column}");
+            let folder = tempfile::tempdir().unwrap();
+            frame.save_png(folder.path().join("frame.png")).unwrap();
+            let file = std::fs::File::open(folder.path().join("frame.png")).unwrap();
+            let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().unwrap();
+            let mut pixels = vec![0; frame.rgb.len()];
+            reader.next_frame(&mut pixels).unwrap();
+            assert_eq!(pixels, frame.rgb);
+        }
+    }
+
+    #[test]
+    fn impossible_frames_are_errors() {
+        for (id, width, height) in [(EnvId::PointMass, 64, 64), (EnvId::Hopper, 0, 64), (EnvId::Hopper, 64, 2000)] {
+            assert!(matches!(Renderer::new(id, width, height), Err(Error::Render { .. })));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Episodes to judge a policy by.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rand_chacha::rand_core::{Rng as _, SeedableRng};
+
+use crate::oracle::thread_count;
+use crate::policy::check_policy;
+use crate::{Env, EnvId, Error, Policy, Result, Rng, make};
+
+/// How an episode went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpisodeOutcome {
+    /// Undiscounted return.
+    pub total_reward: f64,
+    /// Steps.
+    pub length: usize,
+    /// Whether the task ended, and not only the time.
+    pub terminated: bool,
+}
+
+/// The random stream of one episode; its first number seeds the task's start.
+pub(crate) fn episode_rng(seed: u64, policy: usize, episode: usize) -> Rng {
+    let mut rng = Rng::seed_from_u64(seed);
+    rng.set_stream(((policy as u64) << 32) | episode as u64);
+    rng
+}
+
+/// Runs `job` for `0..count` on `threads` threads, each with a task of its own; the results come in order.
+///
+/// Threads live only as long as the call. The first error, by index, is returned.
+pub(crate) fn run_episodes<T: Send>(
+    id: EnvId,
+    count: usize,
+    threads: usize,
+    job: impl Fn(&mut dyn Env, usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let results: Vec<Mutex<Option<Result<T>>>> = (0..count).map(|_| Mutex::new(None)).collect();
+    let work = || -> Result<()> {
+        let mut env = make(id)?;
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(slot) = results.get(index) else { return Ok(()) };
+            let result = job(&mut *env, index);
+            *slot.lock().expect("a slot is written once") = Some(result);
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        workers.into_iter().map(|worker| worker.join().expect("an episode does not panic")).fold(own, Result::and)
+    })?;
+    let taken = |slot: Mutex<Option<Result<T>>>| slot.into_inner().expect("no holder panicked").expect("all jobs ran");
+    results.into_iter().map(taken).collect()
+}
+
+/// Runs whole episodes of `policy` on all cores, or on `threads` threads.
+///
+/// Episode `i` depends on `seed` and `i` alone, so that the outcomes are the same for any number of threads.
+///
+/// # Errors
+/// If the policy does not fit the task, `threads` is 0, or MuJoCo refuses the task's model.
+pub fn rollouts(
+    id: EnvId,
+    policy: &dyn Policy,
+    episodes: usize,
+    seed: u64,
+    threads: Option<usize>,
+) -> Result<Vec<EpisodeOutcome>> {
+    check_policy(policy, make(id)?.spec())?;
+    run_episodes(id, episodes, thread_count(threads)?, |env, index| {
+        let mut rng = episode_rng(seed, 0, index);
+        let mut action = vec![0.0; env.spec().action_dim];
+        let mut outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
+        env.reset(rng.next_u64());
+        loop {
+            policy.act(env.observation(), &mut rng, &mut action);
+            let step = env.step(&action);
+            outcome.total_reward += step.reward;
+            outcome.length += 1;
+            outcome.terminated = step.terminated;
+            if step.done() {
+                return Ok(outcome);
+            }
+        }
+    })
+}
+
+/// Runs whole episodes side by side, for policies that act on many observations at once.
+///
+/// `act` gets the observations of the episodes that still run, `[n, O]`, and writes their actions, `[n, A]`; `n`
+/// falls as episodes end. The starts are those of [`rollouts`] for the same seed.
+///
+/// # Errors
+/// The error of `act`; or if `threads` is 0 or MuJoCo refuses the task's model.
+pub fn rollouts_batched<E: From<Error>>(
+    id: EnvId,
+    episodes: usize,
+    seed: u64,
+    threads: Option<usize>,
+    mut act: impl FnMut(&[f32], &mut [f32]) -> Result<(), E>,
+) -> Result<Vec<EpisodeOutcome>, E> {
+    struct Running {
+        env: Box<dyn Env + Send>,
+        index: usize,
+        outcome: EpisodeOutcome,
+        done: bool,
+    }
+    let threads = thread_count(threads)?;
+    let start = |index| -> Result<Running> {
+        let mut env = make(id)?;
+        env.reset(episode_rng(seed, 0, index).next_u64());
+        let outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
+        Ok(Running { env, index, outcome, done: false })
+    };
+    let mut running = (0..episodes).map(start).collect::<Result<Vec<_>>>()?;
+    let mut outcomes = vec![EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false }; episodes];
+    let (mut observations, mut actions) = (Vec::new(), Vec::new());
+    while let Some(first) = running.first() {
+        let width = first.env.spec().action_dim;
+        observations.clear();
+        running.iter().for_each(|run| observations.extend(run.env.observation().iter().map(|&o| o as f32)));
+        actions.clear();
+        actions.resize(running.len() * width, 0.0);
+        act(&observations, &mut actions)?;
+        let advance = |runs: &mut [Running], actions: &[f32]| {
+            for (run, action) in runs.iter_mut().zip(actions.chunks_exact(width)) {
+                let step = run.env.step(action);
+                run.outcome.total_reward += step.reward;
+                run.outcome.length += 1;
+                run.outcome.terminated = step.terminated;
+                run.done = step.done();
+            }
+        };
+        // Starting a thread costs about as much as a step: worth it only for several steps each.
+        let share = running.len().div_ceil(threads).max(4);
+        if share >= running.len() {
+            advance(&mut running, &actions);
+        } else {
+            std::thread::scope(|scope| {
+                for (runs, actions) in running.chunks_mut(share).zip(actions.chunks(share * width)) {
+                    scope.spawn(move || advance(runs, actions));
+                }
+            });
+        }
+        running.retain(|run| {
+            if run.done {
+                outcomes[run.index] = run.outcome;
+            }
+            !run.done
+        });
+    }
+    Ok(outcomes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LinearPolicy, UniformPolicy};
+
+    #[test]
+    fn outcomes_do_not_depend_on_threads_nor_on_batching() {
+        let policy = crate::behaviour::point_mass(0.0).unwrap().pop().unwrap();
+        let one = rollouts(EnvId::PointMass, &policy, 9, 5, Some(1)).unwrap();
+        assert_eq!(one, rollouts(EnvId::PointMass, &policy, 9, 5, Some(3)).unwrap());
+        assert!(one.iter().any(|o| o.total_reward != one[0].total_reward), "episodes differ");
+        // The batch sees observations in single precision: the outcomes are close, not equal.
+        let mut rng = Rng::seed_from_u64(0);
+        let batched = rollouts_batched(EnvId::PointMass, 9, 5, Some(2), |observations, actions| {
+            for (o, a) in observations.chunks_exact(4).zip(actions.chunks_exact_mut(2)) {
+                let wide: Vec<f64> = o.iter().map(|&v| f64::from(v)).collect();
+                policy.act(&wide, &mut rng, a);
+            }
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+        for (a, b) in one.iter().zip(&batched) {
+            assert!((a.total_reward - b.total_reward).abs() < 1e-3 && a.length == b.length, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn episodes_end_when_the_task_does_and_otherwise_at_the_time_limit() {
+        let random = UniformPolicy { obs_dim: 11, action_dim: 3 };
+        let falls = rollouts(EnvId::Hopper, &random, 5, 0, Some(2)).unwrap();
+        assert!(falls.iter().all(|o| o.terminated && o.length < 200), "{falls:?}");
+        let still = LinearPolicy { weights: vec![vec![0.0; 4]; 2], ..behaviour_shape() };
+        let stays = rollouts(EnvId::PointMass, &still, 2, 0, None).unwrap();
+        assert!(stays.iter().all(|o| !o.terminated && o.length == 200), "{stays:?}");
+    }
+
+    fn behaviour_shape() -> LinearPolicy {
+        crate::behaviour::point_mass(0.0).unwrap().pop().unwrap().mean().clone()
+    }
+
+    #[test]
+    fn a_policy_of_another_task_and_a_failing_batch_are_errors() {
+        let other = UniformPolicy { obs_dim: 17, action_dim: 6 };
+        let error = rollouts(EnvId::Hopper, &other, 1, 0, None).unwrap_err().to_string();
+        assert!(error.contains("expected 11 numbers, got 17"), "{error}");
+        let failing = |_: &[f32], _: &mut [f32]| Err(Error::invalid("agent", "broken"));
+        assert!(rollouts_batched(EnvId::PointMass, 1, 0, None, failing).unwrap_err().to_string().contains("broken"));
+        assert!(rollouts(EnvId::PointMass, &behaviour_shape(), 1, 0, Some(0)).is_err());
+    }
+}

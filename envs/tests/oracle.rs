@@ -1,0 +1,181 @@
+//! The oracle as a whole: threads, rows without an answer, closed-form dynamics, and inputs of any kind.
+
+use envs::{Answers, EnvId, Oracle, PointMass, Queries, Rng, StatesRef, UniformPolicy, collect};
+use proptest::prelude::*;
+use rand::RngExt;
+use rand_chacha::rand_core::SeedableRng;
+
+fn random_queries(oracle: &Oracle, rows: usize, seed: u64) -> (Vec<f32>, Vec<f32>) {
+    let mut rng = Rng::seed_from_u64(seed);
+    let mut column =
+        |width: usize, scale: f32| -> Vec<f32> { (0..rows * width).map(|_| rng.random_range(-scale..scale)).collect() };
+    (column(oracle.spec().obs_dim, 0.5), column(oracle.spec().action_dim, 1.0))
+}
+
+/// Whether two answers are the same bit for bit; NaN equals NaN.
+fn same(a: &Answers, b: &Answers) -> bool {
+    let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    bits(&a.next_observations) == bits(&b.next_observations)
+        && bits(&a.rewards) == bits(&b.rewards)
+        && (&a.terminated, &a.rebuilt, &a.diverged) == (&b.terminated, &b.rebuilt, &b.diverged)
+}
+
+#[test]
+fn answers_do_not_depend_on_threads_order_or_what_came_before() {
+    for id in EnvId::ALL {
+        let (one, four) = (Oracle::new(id, Some(1)).unwrap(), Oracle::new(id, Some(4)).unwrap());
+        let (o, a) = (one.spec().obs_dim, one.spec().action_dim);
+        let (mut observations, mut actions) = random_queries(&one, 300, 1);
+        // Rows that upset the simulator must not reach the rows after them.
+        actions[5 * a] = f32::NAN;
+        observations[9 * o + 1] = f32::INFINITY;
+        observations[70 * o..71 * o].fill(3e9);
+        let queries = Queries { observations: &observations, actions: &actions, states: None };
+        let expected = one.step_from(&queries).unwrap();
+        assert!(same(&expected, &four.step_from(&queries).unwrap()), "{id}");
+        assert!(same(&expected, &one.step_from(&queries).unwrap()), "{id}, again");
+        for row in (0..300).rev().step_by(7).chain([6, 10, 71]) {
+            let (observation, action) = (&observations[row * o..][..o], &actions[row * a..][..a]);
+            let alone = one.step_from(&Queries { observations: observation, actions: action, states: None }).unwrap();
+            let together = &expected.next_observations[row * o..][..o];
+            assert!(
+                alone.next_observations.iter().zip(together).all(|(x, y)| x.to_bits() == y.to_bits()),
+                "{id} {row}"
+            );
+        }
+        assert!(!expected.known(5) && expected.diverged[5] && expected.rewards[5].is_nan());
+        assert!(!expected.known(9) && !expected.rebuilt[9]);
+        assert!(!expected.known(70) || id == EnvId::PointMass);
+        assert!((0..300).filter(|row| ![5, 9, 70].contains(row)).all(|row| expected.known(row)), "{id}");
+    }
+}
+
+#[test]
+fn the_forward_position_changes_nothing_but_itself() {
+    for id in [EnvId::HalfCheetah, EnvId::Hopper, EnvId::Walker2d] {
+        let oracle = Oracle::new(id, Some(1)).unwrap();
+        let (nq, nv, a) = (oracle.spec().nq, oracle.spec().nv, oracle.spec().action_dim);
+        let (mut qpos, qvel) = (vec![0.1; 2 * nq], vec![0.2; 2 * nv]);
+        (qpos[0], qpos[nq]) = (0.0, 64.0);
+        let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
+        let answers = oracle.step_from(&Queries { observations: &[], actions: &vec![0.3; 2 * a], states }).unwrap();
+        let (first, second) = answers.next_observations.split_at(oracle.spec().obs_dim);
+        assert!(first.iter().zip(second).all(|(x, y)| (x - y).abs() < 1e-9), "{id}");
+        assert!((answers.rewards[0] - answers.rewards[1]).abs() < 1e-9, "{id}");
+    }
+}
+
+#[test]
+fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
+    for (id, bounded) in [(EnvId::HalfCheetah, false), (EnvId::Hopper, true), (EnvId::Walker2d, true)] {
+        let oracle = Oracle::new(id, Some(2)).unwrap();
+        let (o, a, nq, nv) = (oracle.spec().obs_dim, oracle.spec().action_dim, oracle.spec().nq, oracle.spec().nv);
+        let (mut observations, actions) = random_queries(&oracle, 6, 2);
+        observations[o + nq - 1] = 10.0;
+        observations[3 * o + o - 1] = -10.0;
+        observations[4 * o + nq - 1] = 9.999;
+        let answers =
+            oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None }).unwrap();
+        assert_eq!(answers.unrebuilt_rows(), if bounded { 2 } else { 0 }, "{id}");
+        assert_eq!([1, 3].map(|row| answers.known(row)), [!bounded; 2]);
+        assert!(answers.next_observations[o..2 * o].iter().all(|v| v.is_nan() == bounded));
+
+        let (qpos, qvel) = (vec![0.0; 6 * nq], vec![12.0; 6 * nv]);
+        let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
+        let answers = oracle.step_from(&Queries { observations: &[], actions: &actions[..6 * a], states }).unwrap();
+        assert_eq!((answers.unrebuilt_rows(), answers.diverged_rows()), (0, 0));
+    }
+}
+
+#[test]
+fn the_point_mass_is_answered_by_its_equations() {
+    let oracle = Oracle::new(EnvId::PointMass, Some(3)).unwrap();
+    let (observations, actions) = random_queries(&oracle, 1000, 3);
+    let answers = oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None }).unwrap();
+    for row in 0..1000 {
+        let [x, y, vx, vy] = *observations[row * 4..][..4].as_array().unwrap();
+        let mut squares = 0.0;
+        for (axis, (p, v)) in [(x, vx), (y, vy)].into_iter().enumerate() {
+            let (p, v, force) = (f64::from(p), f64::from(v), f64::from(actions[row * 2 + axis]));
+            let v = v + PointMass::DT * (PointMass::FORCE * force - PointMass::DRAG * v);
+            let p = p + PointMass::DT * v;
+            squares += p * p;
+            assert!((answers.next_observations[row * 4 + axis] - p).abs() < 1e-12);
+            assert!((answers.next_observations[row * 4 + 2 + axis] - v).abs() < 1e-12);
+        }
+        let cost: f64 = actions[row * 2..][..2].iter().map(|&a| f64::from(a).powi(2)).sum();
+        assert!((answers.rewards[row] - (1.0 - squares.sqrt() - 0.05 * cost)).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn what_a_policy_did_is_what_the_oracle_says() {
+    for id in EnvId::ALL {
+        let oracle = Oracle::new(id, Some(2)).unwrap();
+        let spec = oracle.spec().clone();
+        let policy = UniformPolicy { obs_dim: spec.obs_dim, action_dim: spec.action_dim };
+        let plan = envs::Collect { id, steps: 500, seed: 4, threads: Some(2) };
+        let data = collect(&plan, &[&policy], &|_| {}).unwrap();
+        let states = Some(StatesRef { qpos: &data.qpos, qvel: &data.qvel });
+        let queries = Queries { observations: &data.observations, actions: &data.actions, states };
+        let answers = oracle.step_from(&queries).unwrap();
+        for (ours, seen) in answers.next_observations.iter().zip(&data.next_observations) {
+            assert!((ours - f64::from(*seen)).abs() < 1e-5 * ours.abs().max(1.0), "{id}: {ours} {seen}");
+        }
+        assert!(answers.rewards.iter().zip(&data.rewards).all(|(x, &y)| (x - f64::from(y)).abs() < 1e-4), "{id}");
+        assert_eq!(answers.terminated, data.terminated, "{id}");
+    }
+}
+
+#[test]
+fn columns_of_the_wrong_size_are_errors_and_no_rows_are_none() {
+    let oracle = Oracle::new(EnvId::Hopper, Some(1)).unwrap();
+    let ask = |observations: &[f32], actions: &[f32], states: Option<StatesRef<'_>>| {
+        oracle.step_from(&Queries { observations, actions, states })
+    };
+    assert!(ask(&[], &[], None).unwrap().is_empty());
+    for (result, what) in [
+        (ask(&[0.0; 22], &[0.0; 5], None), "oracle actions: expected 3 numbers, got 5"),
+        (ask(&[0.0; 21], &[0.0; 6], None), "oracle observations: expected 22 numbers, got 21"),
+        (ask(&[], &[0.0; 6], Some(StatesRef { qpos: &[0.0; 11], qvel: &[0.0; 12] })), "oracle qpos: expected 12"),
+        (ask(&[], &[0.0; 6], Some(StatesRef { qpos: &[0.0; 12], qvel: &[0.0; 13] })), "oracle qvel: expected 12"),
+    ] {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+    assert!(Oracle::new(EnvId::Hopper, Some(0)).is_err());
+}
+
+/// Numbers that generated data may hold: ordinary, huge, and not finite.
+fn wild() -> impl Strategy<Value = f32> {
+    prop_oneof![
+        4 => -2.0f32..2.0,
+        2 => -100.0f32..100.0,
+        1 => prop::num::f32::ANY,
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever is asked, known answers are finite, others are NaN, and the row after is not touched.
+    #[test]
+    fn any_numbers_are_survived(
+        id in prop::sample::select(EnvId::ALL.to_vec()),
+        numbers in prop::collection::vec(wild(), 23),
+    ) {
+        let oracle = Oracle::new(id, Some(1)).unwrap();
+        let (o, a) = (oracle.spec().obs_dim, oracle.spec().action_dim);
+        let mut observations = numbers[..o].to_vec();
+        observations.extend(std::iter::repeat_n(0.1, o));
+        let mut actions = numbers[o..o + a].to_vec();
+        actions.extend(std::iter::repeat_n(0.5, a));
+        let answers =
+            oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None }).unwrap();
+        let finite = answers.next_observations[..o].iter().all(|v| v.is_finite()) && answers.rewards[0].is_finite();
+        prop_assert_eq!(finite, answers.known(0));
+        let calm = Queries { observations: &observations[o..], actions: &actions[a..], states: None };
+        let alone = oracle.step_from(&calm).unwrap();
+        prop_assert_eq!(&answers.next_observations[o..], &alone.next_observations[..]);
+    }
+}
