@@ -1,2 +1,7 @@
-//! gta.
-fn main() { println!("{:?}", tch::Tensor::from_slice(&[1.0f32]) + 1.0); }
+//! The command `gta`.
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}
