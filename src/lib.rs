@@ -1,4 +1,43 @@
-//! gta.
+//! `gta` turns any offline reinforcement-learning buffer into a better one.
+//!
+//! [`GtaBuffer::wrap`] takes a buffer and gives one that also serves generated sub-trajectories: better than the data,
+//! new, and still obeying the physics. A conditional diffusion model learns sub-trajectories given their return; real
+//! ones are partly noised and denoised under an amplified return (GTA: Lee et al., "Generative Trajectory Augmentation
+//! with Guidance for Offline Reinforcement Learning", NeurIPS 2024). Training and generation run in background threads,
+//! as lazily as the agent consumes; agents see a buffer like any other. MuJoCo oracles tell how plausible, how good and
+//! how new the generated data is.
+//!
+//! ```text
+//!   file ── replay::formats ──▶ Dataset ── GtaBuffer::wrap ──▶ Batch ──▶ your agent
+//!                                  │            ▲
+//!             A: GtaLearner trains │            │ round(ratio * rows) generated rows
+//!                                  ▼            │
+//!                            GtaBlueprint ──▶ Pool ◀── Filter ◀── B: noise to mu, denoise under alpha * return
+//!                                                │
+//!                                                └──▶ eval::QualityMeter: dynamic MSE, oracle reward, novelty
+//! ```
+//!
+//! ```no_run
+#![doc = include_str!("../examples/wrap.rs")]
+//! ```
+//!
+//! # Where things are
+//!
+//! | module | what |
+//! |---|---|
+//! | [`replay`] | transitions, episodes, windows, datasets, buffers, D4RL and Minari files |
+//! | [`envs`] | tasks on MuJoCo, physics oracle, collectors |
+//! | [`augment`] | the decorator: prompts, pool, workers, pacing; knows no model and no task |
+//! | [`diffusion`] | EDM: networks, training, sampling; knows no rewards and no tasks |
+//! | [`GtaBuffer`], [`GtaConfig`] | the two put together as in the paper |
+//! | [`baselines`] | other augmentations behind the same traits |
+//! | [`eval`] | quality of data, statistics, tables, pictures |
+//! | [`native`] | LibTorch and GPU on this machine, threads, memory |
+//!
+//! # Letters in shapes
+//!
+//! `B` rows of a batch or windows, `H` transitions of a window (the horizon), `T = H + 1` rows of a window, `O`
+//! observation size, `A` action size, `D = O + A + 1` numbers of a window's row.
 
 pub mod augment;
 pub mod baselines;

@@ -22,11 +22,13 @@ fn nothing_is_learned_before_the_first_sample_and_once_after() {
     });
     let mut buffer = Augmented::new(dataset(), learner, config(2)).unwrap();
     assert_eq!((learned.load(Ordering::SeqCst), buffer.status().phase), (0, Phase::Idle));
+    assert_eq!(buffer.model_fingerprint(), None);
     for _ in 0..3 {
         buffer.sample(8, &mut Seed::new(0).rng()).unwrap();
         buffer.start().unwrap();
     }
     assert_eq!(learned.load(Ordering::SeqCst), 1);
+    assert_eq!(buffer.model_fingerprint().as_deref(), Some("toy"));
 }
 
 #[test]

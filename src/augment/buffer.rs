@@ -85,6 +85,12 @@ impl<R> Augmented<R> {
         self.pool().hash()
     }
 
+    /// The fingerprint of the model that generates, once it is learned; with the config and
+    /// [`dataset_hash`](super::dataset_hash) it says all that the pool is made from.
+    pub fn model_fingerprint(&self) -> Option<String> {
+        self.exchange.model()
+    }
+
     /// The windows held now as a dataset: each is an episode, truncated at its end unless it terminated.
     ///
     /// Fails with [`Error::Empty`] where none is held.

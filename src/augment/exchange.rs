@@ -29,6 +29,8 @@ pub(super) struct Exchange {
 #[derive(Debug, Default)]
 struct State {
     stage: Stage,
+    /// The learned model's fingerprint.
+    model: Option<String>,
     paused: bool,
     failure: Option<Failure>,
     consumed: u64,
@@ -120,8 +122,9 @@ impl Exchange {
         self.lock().stage = Stage::Learning(progress);
     }
 
-    pub fn generating(&self) {
-        self.lock().stage = Stage::Generating;
+    pub fn generating(&self, model: String) {
+        let mut state = self.lock();
+        (state.stage, state.model) = (Stage::Generating, Some(model));
     }
 
     /// The number of the next chunk to make, once it is allowed; nothing when all is over.
@@ -286,6 +289,10 @@ impl Exchange {
         drop(state);
         self.work.notify_all();
         self.news.notify_all();
+    }
+
+    pub fn model(&self) -> Option<String> {
+        self.lock().model.clone()
     }
 
     pub fn pool(&self) -> Pool {

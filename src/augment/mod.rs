@@ -38,3 +38,4 @@ pub use pacing::Pacing;
 pub use pool::{Chunk, Pool};
 pub use reweighting::{Eq13, Reweighting, by_return};
 pub use status::{Phase, Status};
+pub use store::dataset_hash;

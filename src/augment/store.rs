@@ -252,8 +252,9 @@ fn io(path: &Path) -> impl Fn(std::io::Error) -> Error {
     move |source| Error::Io { path: path.clone(), source }
 }
 
-/// SHA-256, in hexadecimal, over a dataset's sizes, columns and episode ends.
-pub(super) fn dataset_hash(dataset: &Dataset) -> String {
+/// SHA-256, in hexadecimal, over a dataset's sizes, action bounds, columns and episode ends: what stores and provenance
+/// know it by.
+pub fn dataset_hash(dataset: &Dataset) -> String {
     let mut hash = Sha256::new();
     let spec = dataset.spec();
     [spec.obs_dim, spec.action_dim, dataset.len()].iter().for_each(|&n| hash.update((n as u64).to_le_bytes()));

@@ -77,7 +77,7 @@ fn guarded(exchange: &Exchange, work: impl FnOnce() -> Result<(), Failure>) {
 fn run(exchange: &Exchange, job: Job) -> Result<(), Failure> {
     let workers = job.config.workers();
     let Some(plant) = prepare(exchange, job)? else { return Ok(()) };
-    exchange.generating();
+    exchange.generating(plant.blueprint.fingerprint());
     thread::scope(|scope| {
         for number in 1..workers {
             let work = || guarded(exchange, || plant.work(exchange));

@@ -80,10 +80,8 @@ impl Plan {
             0 => "none".into(),
             count => format!("{} windows ({})", thousands(count), status.rejected),
         };
-        let text = format!(
-            "{}\n  contents  {contents}\n  rejected  {rejected}\n  pool      sha256 {hash}",
-            path.display()
-        );
+        let text =
+            format!("{}\n  contents  {contents}\n  rejected  {rejected}\n  pool      sha256 {hash}", path.display());
         console.result(&object, text)
     }
 }

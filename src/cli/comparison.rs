@@ -109,7 +109,9 @@ fn window_at(index: &WindowIndex, row: usize) -> Result<usize> {
         if index.span(middle).0 < row { low = middle + 1 } else { high = middle }
     }
     let found = low < index.len() && index.span(low).0 == row;
-    found.then_some(low).ok_or_else(|| anyhow!("the pool grew from a window at row {row}, which the data does not have"))
+    found
+        .then_some(low)
+        .ok_or_else(|| anyhow!("the pool grew from a window at row {row}, which the data does not have"))
 }
 
 /// At most `most` of `count` numbers, rising: one from each of as many equal stretches, so that no part is left out.

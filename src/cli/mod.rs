@@ -42,7 +42,8 @@ pub fn main() -> ExitCode {
     gta::native::keep_large_blocks();
     let cli = Cli::parse();
     // What ends a command is printed at its end; the library's log of the same would say it twice.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,gta::augment::exchange=off"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,gta::augment::exchange=off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| progress::LogWriter).init();
     match dispatch(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -167,8 +167,7 @@ fn style(total: Option<u64>) -> ProgressStyle {
 
 /// Time that what remains will take at the pace so far; nothing before that can be told.
 fn left(done: u64, remaining: u64, elapsed: Duration) -> Option<Duration> {
-    (done > 0 && elapsed >= Duration::from_secs(1))
-        .then(|| elapsed.mul_f64(remaining as f64 / done as f64))
+    (done > 0 && elapsed >= Duration::from_secs(1)).then(|| elapsed.mul_f64(remaining as f64 / done as f64))
 }
 
 #[cfg(test)]

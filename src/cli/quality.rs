@@ -86,7 +86,8 @@ impl Plan {
         progress.finish(format_args!("{} transitions", thousands((real.len() + made.len()) as u64)));
 
         if let Some(path) = &self.picture {
-            let picture = Picture::of_quality(format!("Generated data for {}", self.env), &measured_real, &measured_made);
+            let picture =
+                Picture::of_quality(format!("Generated data for {}", self.env), &measured_real, &measured_made);
             output::write_file(path, picture.to_svg().as_bytes())?;
             console.remark(format_args!("picture: {}", path.display()));
         }

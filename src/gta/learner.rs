@@ -53,7 +53,7 @@ impl GtaLearner {
     /// Trains to the end and returns the model as it is sampled.
     pub fn train(&mut self, task: &Learning<'_>) -> Result<GtaBlueprint, BoxError> {
         self.config.validate()?;
-        native::use_all_cores();
+        native::set_threads(std::thread::available_parallelism().map_or(1, usize::from));
         let code = code(&self.config, task.guide());
         let mut trainer = self.trainer(task, code)?;
         let mut smoothed = f64::NAN;
