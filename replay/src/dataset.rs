@@ -1,12 +1,13 @@
 //! An immutable offline dataset: columns of transitions and the episodes they form.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Error, Replay, Result, Rng, Source, Spec, Trajectories, Transition};
+use crate::{Batch, Columns, DatasetBuilder, Error, Replay, Result, Rng, Source, Spec, Trajectories, Transition};
 
 /// How an episode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,18 +43,12 @@ pub struct States {
 }
 
 /// Transitions in order, with their episodes. Cloning shares the columns.
-#[derive(Clone, Debug)]
-pub struct Dataset(Arc<Columns>);
+#[derive(Clone)]
+pub struct Dataset(Arc<Content>);
 
-#[derive(Debug, Default)]
-struct Columns {
+struct Content {
     spec: Spec,
-    observations: Vec<f32>,
-    actions: Vec<f32>,
-    rewards: Vec<f32>,
-    next_observations: Vec<f32>,
-    terminated: Vec<bool>,
-    truncated: Vec<bool>,
+    columns: Columns,
     states: Option<States>,
     episodes: Vec<Episode>,
 }
@@ -61,7 +56,33 @@ struct Columns {
 impl Dataset {
     /// A builder to push transitions into.
     pub fn builder(spec: Spec) -> DatasetBuilder {
-        DatasetBuilder { columns: Columns { spec, ..Columns::default() }, ends: Vec::new() }
+        DatasetBuilder::new(spec)
+    }
+
+    /// A dataset of these columns, which are moved, not copied.
+    ///
+    /// An episode ends at every row that is terminated or truncated, before every row in `breaks` (whatever their
+    /// order), and at the last row.
+    ///
+    /// Fails where there is no row, a column or the states are not of `N` rows, a break lies beyond the last row, or a
+    /// number is not finite; the error names the row.
+    pub fn from_columns(spec: Spec, columns: Columns, breaks: &[usize], states: Option<States>) -> Result<Self> {
+        columns.check(&spec)?;
+        let rows = columns.len();
+        if let Some(s) = &states {
+            let (positions, velocities) = (s.qpos.len(), s.qvel.len());
+            if positions != rows * s.nq || velocities != rows * s.nv {
+                let expected = format!("expected {rows} rows of {} positions and {} velocities", s.nq, s.nv);
+                let why = format!("{expected}, got {positions} and {velocities} numbers");
+                return Err(Error::Invalid { what: "simulator states".into(), why });
+            }
+        }
+        if let Some(&beyond) = breaks.iter().find(|&&b| b > rows) {
+            let why = format!("row {beyond} of {rows}");
+            return Err(Error::Invalid { what: "start of an episode".into(), why });
+        }
+        let episodes = episodes(&columns, breaks);
+        Ok(Self(Arc::new(Content { spec, columns, states, episodes })))
     }
 
     /// Sizes and bounds of the transitions.
@@ -71,12 +92,12 @@ impl Dataset {
 
     /// Transitions held (`N`).
     pub fn len(&self) -> usize {
-        self.0.rewards.len()
+        self.0.columns.rewards.len()
     }
 
     /// Whether no transition is held; never true of a built dataset.
     pub fn is_empty(&self) -> bool {
-        self.0.rewards.is_empty()
+        self.0.columns.rewards.is_empty()
     }
 
     /// The episodes, in order; together they cover all rows.
@@ -86,32 +107,32 @@ impl Dataset {
 
     /// All observations, `[N, O]`.
     pub fn observations(&self) -> &[f32] {
-        &self.0.observations
+        &self.0.columns.observations
     }
 
     /// All actions, `[N, A]`.
     pub fn actions(&self) -> &[f32] {
-        &self.0.actions
+        &self.0.columns.actions
     }
 
     /// All rewards, `[N]`.
     pub fn rewards(&self) -> &[f32] {
-        &self.0.rewards
+        &self.0.columns.rewards
     }
 
     /// All next observations, `[N, O]`.
     pub fn next_observations(&self) -> &[f32] {
-        &self.0.next_observations
+        &self.0.columns.next_observations
     }
 
     /// Whether each transition ended the task, `[N]`.
     pub fn terminated(&self) -> &[bool] {
-        &self.0.terminated
+        &self.0.columns.terminated
     }
 
     /// Whether each transition was cut by a time limit, `[N]`.
     pub fn truncated(&self) -> &[bool] {
-        &self.0.truncated
+        &self.0.columns.truncated
     }
 
     /// Simulator states, where the file has them.
@@ -121,21 +142,46 @@ impl Dataset {
 
     /// Row `index`, borrowed.
     pub fn row(&self, index: usize) -> Transition<'_> {
-        let (o, a) = (self.0.spec.obs_dim, self.0.spec.action_dim);
-        Transition {
-            observation: &self.0.observations[index * o..][..o],
-            action: &self.0.actions[index * a..][..a],
-            reward: self.0.rewards[index],
-            next_observation: &self.0.next_observations[index * o..][..o],
-            terminated: self.0.terminated[index],
-            truncated: self.0.truncated[index],
-        }
+        self.0.columns.row(&self.0.spec, index)
     }
 
     /// Undiscounted return of each episode.
     pub fn episode_returns(&self) -> Vec<f64> {
-        let total = |e: &Episode| self.0.rewards[e.rows.clone()].iter().map(|&r| f64::from(r)).sum();
+        let total = |e: &Episode| self.0.columns.rewards[e.rows.clone()].iter().map(|&r| f64::from(r)).sum();
         self.0.episodes.iter().map(total).collect()
+    }
+}
+
+/// The episodes of `columns`: see [`Dataset::from_columns`].
+fn episodes(columns: &Columns, breaks: &[usize]) -> Vec<Episode> {
+    let rows = columns.rewards.len();
+    let flagged = |row: usize| columns.terminated[row] || columns.truncated[row];
+    let mut ends: Vec<usize> = (0..rows).filter(|&row| flagged(row)).map(|row| row + 1).collect();
+    ends.extend(breaks.iter().filter(|&&b| b > 0));
+    ends.push(rows);
+    ends.sort_unstable();
+    ends.dedup();
+    let mut start = 0;
+    let episode = |end: usize| {
+        let ending = match (columns.terminated[end - 1], columns.truncated[end - 1]) {
+            (true, _) => Ending::Terminated,
+            (false, true) => Ending::Truncated,
+            (false, false) => Ending::Unfinished,
+        };
+        Episode { rows: std::mem::replace(&mut start, end)..end, ending }
+    };
+    ends.into_iter().map(episode).collect()
+}
+
+/// Sizes only: the columns of a real dataset would fill the screen.
+impl fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataset")
+            .field("spec", self.spec())
+            .field("len", &self.len())
+            .field("episodes", &self.episodes().len())
+            .field("states", &self.states().is_some())
+            .finish()
     }
 }
 
@@ -145,7 +191,7 @@ impl Replay for Dataset {
     }
 
     fn len(&self) -> usize {
-        self.0.rewards.len()
+        self.0.columns.rewards.len()
     }
 
     /// Uniform over all rows, with replacement.
@@ -155,7 +201,7 @@ impl Replay for Dataset {
             return Err(Error::Empty);
         }
         for _ in 0..rows {
-            let index = rng.random_range(0..self.0.rewards.len());
+            let index = rng.random_range(0..self.0.columns.rewards.len());
             batch.push(self.row(index), Source::Real(index));
         }
         Ok(())
@@ -168,84 +214,124 @@ impl Trajectories for Dataset {
     }
 }
 
-/// Collects transitions in order and finds their episodes.
-#[derive(Debug)]
-pub struct DatasetBuilder {
-    columns: Columns,
-    ends: Vec<usize>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Seed;
+    use proptest::prelude::*;
 
-impl DatasetBuilder {
-    /// Appends a transition. An episode ends after it where it is terminated or truncated.
-    ///
-    /// Fails where its sizes are not the spec's or a number is not finite.
-    pub fn push(&mut self, row: Transition<'_>) -> Result<()> {
-        let c = &mut self.columns;
-        let index = c.rewards.len();
-        for (what, values, size) in [
-            ("observation", row.observation, c.spec.obs_dim),
-            ("action", row.action, c.spec.action_dim),
-            ("reward", &[row.reward], 1),
-            ("next observation", row.next_observation, c.spec.obs_dim),
-        ] {
-            if values.len() != size {
-                let why = format!("expected {size} numbers, got {}", values.len());
-                return Err(Error::Invalid { what: format!("{what} of transition {index}"), why });
+    fn columns(rows: usize) -> Columns {
+        let numbers: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+        Columns {
+            observations: numbers.clone(),
+            actions: numbers.clone(),
+            rewards: numbers.clone(),
+            next_observations: numbers,
+            terminated: vec![false; rows],
+            truncated: vec![false; rows],
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Columns), breaks: &[usize], states: Option<States>) -> String {
+        let mut columns = columns(3);
+        change(&mut columns);
+        Dataset::from_columns(Spec::new(1, 1), columns, breaks, states).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_named() {
+        assert_eq!(
+            refusal(|c| c.actions.truncate(2), &[], None),
+            "actions: expected 3 rows of 1 numbers, got 2 numbers"
+        );
+        assert_eq!(refusal(|c| c.truncated.truncate(2), &[], None), "truncated: expected 3 flags, got 2");
+        assert_eq!(refusal(|c| c.rewards[1] = f32::NAN, &[], None), "rewards, row 1: NaN is not finite");
+        assert_eq!(refusal(|_| {}, &[4], None), "start of an episode: row 4 of 3");
+        let states = States { qpos: vec![0.0; 6], qvel: vec![0.0; 2], nq: 2, nv: 1 };
+        assert!(refusal(|_| {}, &[], Some(states)).starts_with("simulator states: expected 3 rows of 2 positions"));
+        assert!(matches!(Dataset::from_columns(Spec::new(1, 1), Columns::default(), &[], None), Err(Error::Empty)));
+    }
+
+    #[test]
+    fn terminated_wins_over_truncated() {
+        let mut columns = columns(1);
+        (columns.terminated[0], columns.truncated[0]) = (true, true);
+        let dataset = Dataset::from_columns(Spec::new(1, 1), columns, &[], None).unwrap();
+        assert_eq!(dataset.episodes()[0].ending, Ending::Terminated);
+        assert!(dataset.truncated()[0]);
+    }
+
+    #[test]
+    fn clones_share_and_debug_is_short() {
+        let dataset = Dataset::from_columns(Spec::new(1, 1), columns(1000), &[], None).unwrap();
+        assert_eq!(dataset.clone().rewards().as_ptr(), dataset.dataset().unwrap().rewards().as_ptr());
+        let text = format!("{dataset:?}");
+        assert!(text.contains("len: 1000") && text.len() < 300, "{text}");
+    }
+
+    #[test]
+    fn a_builder_refuses_what_does_not_fit_and_goes_on() {
+        let mut builder = Dataset::builder(Spec::new(1, 1));
+        let good = Transition {
+            observation: &[1.0],
+            action: &[0.0],
+            reward: 2.0,
+            next_observation: &[3.0],
+            terminated: false,
+            truncated: false,
+        };
+        builder.end_episode();
+        builder.push(good).unwrap();
+        let why = |error: Result<()>| error.unwrap_err().to_string();
+        let short = Transition { action: &[], ..good };
+        assert_eq!(why(builder.push(short)), "action of transition 1: expected 1 numbers, got 0");
+        let infinite = Transition { reward: f32::INFINITY, ..good };
+        assert_eq!(why(builder.push(infinite)), "reward of transition 1: inf is not finite");
+        builder.end_episode();
+        builder.end_episode();
+        builder.push(good).unwrap();
+        let dataset = builder.build().unwrap();
+        assert_eq!(dataset.episodes().iter().map(|e| e.rows.clone()).collect::<Vec<_>>(), [0..1, 1..2]);
+        assert_eq!(dataset.row(1), good);
+        assert_eq!(dataset.episode_returns(), [2.0, 2.0]);
+        assert!(matches!(Dataset::builder(Spec::new(1, 1)).build(), Err(Error::Empty)));
+    }
+
+    proptest! {
+        #[test]
+        fn episodes_cover_all_rows_and_end_at_flags_and_breaks(
+            flags in prop::collection::vec((prop::bool::weighted(0.2), prop::bool::weighted(0.2)), 1..60),
+            breaks in prop::collection::vec(0_usize..60, 0..6),
+        ) {
+            let rows = flags.len();
+            let breaks: Vec<usize> = breaks.into_iter().filter(|&b| b <= rows).collect();
+            let mut columns = columns(rows);
+            (columns.terminated, columns.truncated) = flags.iter().copied().unzip();
+            let dataset = Dataset::from_columns(Spec::new(1, 1), columns, &breaks, None).unwrap();
+            let mut next = 0;
+            for Episode { rows: range, ending } in dataset.episodes() {
+                prop_assert!(range.start == next && range.end > next);
+                next = range.end;
+                let (terminated, truncated) = flags[range.end - 1];
+                prop_assert_eq!(*ending == Ending::Terminated, terminated);
+                prop_assert_eq!(*ending == Ending::Truncated, truncated && !terminated);
+                let inside = range.start..range.end - 1;
+                prop_assert!(flags[inside.clone()].iter().all(|&flags| flags == (false, false)));
+                prop_assert!(!inside.into_iter().any(|row| breaks.contains(&(row + 1))));
+                prop_assert!(terminated || truncated || breaks.contains(&range.end) || range.end == rows);
             }
-            if let Some(bad) = values.iter().find(|v| !v.is_finite()) {
-                return Err(Error::Invalid { what: format!("{what} of transition {index}"), why: format!("{bad} is not finite") });
+            prop_assert_eq!(next, rows);
+        }
+
+        #[test]
+        fn samples_are_rows(rows in 1_usize..50, seed: u64) {
+            let mut dataset = Dataset::from_columns(Spec::new(1, 1), columns(rows), &[], None).unwrap();
+            let batch = dataset.sample(64, &mut Seed::new(seed).rng()).unwrap();
+            prop_assert_eq!(batch.len(), 64);
+            for (index, source) in batch.sources.iter().enumerate() {
+                let Source::Real(row) = *source else { panic!("{source:?}") };
+                prop_assert_eq!(batch.row(index), dataset.row(row));
             }
         }
-        c.observations.extend_from_slice(row.observation);
-        c.actions.extend_from_slice(row.action);
-        c.rewards.push(row.reward);
-        c.next_observations.extend_from_slice(row.next_observation);
-        c.terminated.push(row.terminated);
-        c.truncated.push(row.truncated);
-        if row.terminated || row.truncated {
-            self.end_episode();
-        }
-        Ok(())
-    }
-
-    /// Ends the current episode, if it has a transition, without a flag: what follows begins another.
-    pub fn end_episode(&mut self) {
-        let rows = self.columns.rewards.len();
-        if rows > self.ends.last().copied().unwrap_or(0) {
-            self.ends.push(rows);
-        }
-    }
-
-    /// Adds the simulator states from which the transitions started; one row each.
-    pub fn states(&mut self, states: States) -> &mut Self {
-        self.columns.states = Some(states);
-        self
-    }
-
-    /// The dataset; fails where it has no transition or its states are not one a row.
-    pub fn build(mut self) -> Result<Dataset> {
-        let rows = self.columns.rewards.len();
-        if rows == 0 {
-            return Err(Error::Empty);
-        }
-        if let Some(s) = &self.columns.states
-            && (s.qpos.len() != rows * s.nq || s.qvel.len() != rows * s.nv)
-        {
-            let why = format!("{} positions of {} and {} velocities of {} for {rows} rows", s.qpos.len(), s.nq, s.qvel.len(), s.nv);
-            return Err(Error::Invalid { what: "simulator states".into(), why });
-        }
-        self.end_episode();
-        let mut start = 0;
-        for end in self.ends {
-            let last = end - 1;
-            let ending = match (self.columns.terminated[last], self.columns.truncated[last]) {
-                (true, _) => Ending::Terminated,
-                (false, true) => Ending::Truncated,
-                (false, false) => Ending::Unfinished,
-            };
-            self.columns.episodes.push(Episode { rows: start..end, ending });
-            start = end;
-        }
-        Ok(Dataset(Arc::new(self.columns)))
     }
 }

@@ -3,23 +3,44 @@
 //! Data flows one way: a file becomes a [`Dataset`] (immutable columns and an episode index), a dataset is sampled
 //! into a [`Batch`] of transitions or cut into [`Windows`] of consecutive rows. Terminated and truncated stay apart
 //! from file to batch, and nothing crosses an episode's end.
+//! [`formats`] reads and writes D4RL and Minari files; [`ReplayBuffer`] grows; a [`Sampler`] says what is drawn next.
+//!
+//! ```no_run
+//! use replay::{Replay, Seed, WindowIndex};
+//!
+//! let (mut dataset, report) = replay::formats::open("halfcheetah_medium-v2.hdf5")?;
+//! println!("{report}");
+//! let batch = dataset.sample(256, &mut Seed::new(0).rng())?;
+//! let windows = WindowIndex::new(&dataset, 31)?;
+//! println!("{} transitions drawn, {} windows", batch.len(), windows.len());
+//! # Ok::<(), replay::Error>(())
+//! ```
 //!
 //! Letters used in shapes: `B` rows of a batch, `H` transitions of a window (the horizon), `O` observation size,
 //! `A` action size, `D = O + A + 1` numbers of a window's row.
 
 mod batch;
+mod buffer;
+mod builder;
+mod columns;
 mod dataset;
 mod error;
+pub mod formats;
 pub mod returns;
 mod rng;
+mod sampler;
 mod spec;
 mod traits;
 mod windows;
 
 pub use batch::{Batch, Source, Transition};
-pub use dataset::{Dataset, DatasetBuilder, Ending, Episode, States};
+pub use buffer::{Eviction, ReplayBuffer};
+pub use builder::DatasetBuilder;
+pub use columns::Columns;
+pub use dataset::{Dataset, Ending, Episode, States};
 pub use error::{Error, Result};
 pub use rng::{Rng, Seed, fill_normal};
+pub use sampler::{Sampler, Uniform, Weighted};
 pub use spec::Spec;
 pub use traits::{Replay, Trajectories};
 pub use windows::{WindowIndex, Windows};

@@ -26,3 +26,61 @@ pub fn within(dataset: &Dataset, start: usize, length: usize, discount: f64, ter
         f64::from(dataset.rewards()[row]) - penalty + discount * tail
     }) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Spec, Transition};
+    use proptest::prelude::*;
+
+    fn dataset(rows: &[(f32, u8)]) -> Dataset {
+        let mut builder = Dataset::builder(Spec::new(1, 1));
+        for &(reward, end) in rows {
+            let row = Transition {
+                observation: &[0.0],
+                action: &[0.0],
+                reward,
+                next_observation: &[0.0],
+                terminated: end == 0,
+                truncated: end == 1,
+            };
+            builder.push(row).unwrap();
+        }
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn of_known_rewards() {
+        let dataset = dataset(&[(1.0, 2), (2.0, 0), (4.0, 1), (8.0, 2)]);
+        assert_eq!(to_go(&dataset, 0.5, 10.0), [-3.0, -8.0, 4.0, 8.0]);
+        assert_eq!(to_go(&dataset, 1.0, 0.0), [3.0, 2.0, 4.0, 8.0]);
+        assert_eq!(within(&dataset, 0, 2, 0.5, 10.0), -3.0);
+        assert_eq!(within(&dataset, 0, 1, 0.5, 10.0), 1.0);
+        assert_eq!(within(&dataset, 3, 0, 0.5, 10.0), 0.0);
+    }
+
+    proptest! {
+        #[test]
+        fn are_sums_to_the_episode_s_end(
+            rows in prop::collection::vec((-5.0_f32..5.0, 0_u8..9), 1..50),
+            discount in 0.0_f64..=1.0,
+            penalty in 0.0_f64..100.0,
+        ) {
+            let dataset = dataset(&rows);
+            let returns = to_go(&dataset, discount, penalty);
+            for episode in dataset.episodes() {
+                for start in episode.rows.clone() {
+                    // The definition, term by term.
+                    let term = |row: usize| {
+                        let penalty = if dataset.terminated()[row] { penalty } else { 0.0 };
+                        discount.powi((row - start) as i32) * (f64::from(dataset.rewards()[row]) - penalty)
+                    };
+                    let expected: f64 = (start..episode.rows.end).map(term).sum();
+                    prop_assert!((f64::from(returns[start]) - expected).abs() < 1e-4);
+                    let whole = within(&dataset, start, episode.rows.end - start, discount, penalty);
+                    prop_assert_eq!(whole, returns[start]);
+                }
+            }
+        }
+    }
+}

@@ -75,7 +75,8 @@ mod tests {
     fn streams_are_stable_across_releases() {
         let mut rng = Seed::new(0).fork("golden", 1).rng();
         let first: Vec<u32> = (0..3).map(|_| rng.next_u32()).collect();
-        assert_eq!(first, [0, 0, 0]);
+        // Checked against an independent ChaCha8: key 0, stream FNV-1a("golden"), block 1 gives the key of these words.
+        assert_eq!(first, [3_339_574_254, 2_398_947_624, 2_826_428_288]);
     }
 
     #[test]

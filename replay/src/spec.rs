@@ -25,7 +25,8 @@ impl Spec {
 
     /// The same sizes with other action bounds; fails unless both have `A` entries and low is below high.
     pub fn with_action_bounds(mut self, low: Vec<f32>, high: Vec<f32>) -> Result<Self> {
-        if low.len() != self.action_dim || high.len() != self.action_dim || low.iter().zip(&high).any(|(l, h)| l >= h) {
+        let ordered = low.iter().zip(&high).all(|(l, h)| l < h); // false for NaN, too
+        if low.len() != self.action_dim || high.len() != self.action_dim || !ordered {
             return Err(Error::Invalid {
                 what: "action bounds".into(),
                 why: format!("expected {} pairs with low < high, got {low:?} and {high:?}", self.action_dim),
@@ -38,5 +39,23 @@ impl Spec {
     /// Numbers in a window's row: observation, action, reward (`D = O + A + 1`).
     pub fn row_dim(&self) -> usize {
         self.obs_dim + self.action_dim + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_must_fit_and_be_ordered() {
+        let spec = || Spec::new(3, 2);
+        assert_eq!((spec().row_dim(), spec().action_low), (6, vec![-1.0, -1.0]));
+        let bounded = spec().with_action_bounds(vec![0.0, -2.0], vec![1.0, 2.0]).unwrap();
+        assert_eq!(bounded.action_high, [1.0, 2.0]);
+        for (low, high) in
+            [(vec![0.0], vec![1.0]), (vec![0.0, 1.0], vec![1.0, 1.0]), (vec![f32::NAN, 0.0], vec![1.0, 1.0])]
+        {
+            assert!(spec().with_action_bounds(low, high).is_err());
+        }
     }
 }

@@ -192,7 +192,10 @@ impl WindowIndex {
     /// If there is no such window, or `windows` is of other sizes.
     pub fn gather(&self, index: usize, condition: f32, windows: &mut Windows) {
         let spec = self.dataset.spec();
-        assert_eq!((windows.horizon, windows.obs_dim, windows.action_dim), (self.horizon, spec.obs_dim, spec.action_dim));
+        assert_eq!(
+            (windows.horizon, windows.obs_dim, windows.action_dim),
+            (self.horizon, spec.obs_dim, spec.action_dim)
+        );
         let (start, length) = self.span(index);
         for row in start..start + length {
             let t = self.dataset.row(row);
@@ -209,5 +212,117 @@ impl WindowIndex {
         windows.terminated.push(last.terminated);
         windows.returns.push(condition);
         windows.origins.push(start);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Ending;
+    use proptest::prelude::*;
+
+    /// Episodes of the given lengths. Observation `n` is `[n, -n]`, and each episode begins 1000 further on.
+    fn dataset(episodes: &[(usize, Ending)]) -> Dataset {
+        let mut builder = Dataset::builder(Spec::new(2, 1));
+        for (number, &(length, ending)) in episodes.iter().enumerate() {
+            for step in 0..length {
+                let (from, last) = ((1000 * number + step) as f32, step + 1 == length);
+                let row = Transition {
+                    observation: &[from, -from],
+                    action: &[from / 2.0],
+                    reward: from / 4.0 + 1.0,
+                    next_observation: &[from + 1.0, -from - 1.0],
+                    terminated: last && ending == Ending::Terminated,
+                    truncated: last && ending == Ending::Truncated,
+                };
+                builder.push(row).unwrap();
+            }
+            builder.end_episode();
+        }
+        builder.build().unwrap()
+    }
+
+    fn episodes() -> impl Strategy<Value = Vec<(usize, Ending)>> {
+        let ending = prop_oneof![Just(Ending::Terminated), Just(Ending::Truncated), Just(Ending::Unfinished)];
+        prop::collection::vec((1_usize..12, ending), 1..8)
+    }
+
+    proptest! {
+        #[test]
+        fn windows_lie_inside_episodes_and_cover_all_rows(episodes in episodes(), horizon in 1_usize..14) {
+            let dataset = dataset(&episodes);
+            let index = WindowIndex::new(&dataset, horizon).unwrap();
+            let expected: usize = episodes.iter().map(|(length, _)| length.saturating_sub(horizon) + 1).sum();
+            prop_assert_eq!(index.len(), expected);
+            let mut covered = vec![false; dataset.len()];
+            let mut previous = None;
+            for window in 0..index.len() {
+                let (start, length) = index.span(window);
+                let rows = &dataset.episodes()[index.episode(window)].rows;
+                prop_assert!(rows.start <= start && start + length <= rows.end);
+                prop_assert_eq!(length, horizon.min(rows.len()));
+                prop_assert!(previous < Some(start));
+                previous = Some(start);
+                covered[start..start + length].fill(true);
+            }
+            prop_assert!(covered.into_iter().all(|row| row));
+        }
+
+        #[test]
+        fn transitions_of_windows_are_those_of_the_dataset(episodes in episodes(), horizon in 1_usize..14) {
+            let dataset = dataset(&episodes);
+            let index = WindowIndex::new(&dataset, horizon).unwrap();
+            let mut windows = Windows::with_capacity(dataset.spec(), horizon, index.len());
+            for window in 0..index.len() {
+                index.gather(window, window as f32, &mut windows);
+            }
+            prop_assert_eq!(windows.values.len(), index.len() * (horizon + 1) * 4);
+            let mut batch = Batch::with_capacity(dataset.spec(), windows.transitions());
+            windows.append_to(7, &mut batch);
+            prop_assert_eq!(batch.len(), windows.transitions());
+            let mut at = 0;
+            for window in 0..index.len() {
+                let (start, length) = index.span(window);
+                prop_assert_eq!((windows.origins[window], windows.lengths[window] as usize), (start, length));
+                prop_assert_eq!(windows.returns[window], window as f32);
+                for step in 0..length {
+                    let (got, expected) = (batch.row(at), dataset.row(start + step));
+                    prop_assert_eq!(got.observation, expected.observation);
+                    prop_assert_eq!(got.action, expected.action);
+                    prop_assert_eq!(got.reward, expected.reward);
+                    prop_assert_eq!(got.next_observation, expected.next_observation);
+                    let last = step + 1 == length;
+                    prop_assert_eq!(got.terminated, last && expected.terminated);
+                    prop_assert_eq!(got.truncated, last && !expected.terminated);
+                    let source = Source::Generated { window: 7 + window as u64, step: step as u32 };
+                    prop_assert_eq!(batch.sources[at], source);
+                    at += 1;
+                }
+                // From the last transition on, the state that was reached is repeated.
+                let reached = dataset.row(start + length - 1).next_observation;
+                for row in windows.window(window).chunks_exact(4).skip(length) {
+                    prop_assert_eq!(row, [reached[0], reached[1], 0.0, 0.0]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_horizon_of_zero_is_refused() {
+        let error = WindowIndex::new(&dataset(&[(3, Ending::Truncated)]), 0).unwrap_err();
+        assert_eq!(error.to_string(), "horizon: must be at least 1");
+    }
+
+    #[test]
+    fn windows_can_be_changed_and_cleared() {
+        let dataset = dataset(&[(2, Ending::Terminated)]);
+        let index = WindowIndex::new(&dataset, 3).unwrap();
+        let mut windows = Windows::with_capacity(dataset.spec(), 3, 1);
+        index.gather(0, 1.0, &mut windows);
+        windows.window_mut(0)[3] = 9.0;
+        assert_eq!(windows.transition(0, 0).reward, 9.0);
+        assert!(windows.transition(0, 1).terminated);
+        windows.clear();
+        assert!(windows.is_empty() && windows.values.is_empty() && windows.transitions() == 0);
     }
 }

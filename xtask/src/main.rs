@@ -49,7 +49,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "quickstart" => {
             setup::run(setup::Options::default())?;
             let mut gta = project::cargo();
-            gta.args(["run", "--bin", "gta", "--", "quickstart"]).args(rest);
+            gta.args(["run", "--package", "gta-rl", "--bin", "gta", "--", "quickstart"]).args(rest);
             // The files it writes belong where the user is; cargo finds the workspace from any folder inside it.
             gta.current_dir(std::env::current_dir()?);
             project::run("quickstart", &mut gta)

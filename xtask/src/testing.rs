@@ -44,7 +44,11 @@ impl Totals {
 pub fn run(arguments: &[String]) -> Result<()> {
     let mut command = project::cargo();
     // All test programs run even when one fails, so that one run tells everything.
-    command.args(["test", "--workspace", "--no-fail-fast"]).args(arguments).stdout(Stdio::piped());
+    command.args(["test", "--no-fail-fast"]).stdout(Stdio::piped());
+    if !arguments.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package")) {
+        command.arg("--workspace");
+    }
+    command.args(arguments);
     let mut child = command.spawn().context("cannot start cargo test")?;
     let mut totals = Totals::default();
     if let Some(output) = child.stdout.take() {

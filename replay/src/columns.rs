@@ -1,0 +1,111 @@
+//! Transitions as owned columns.
+
+use crate::{Error, Result, Spec, Transition};
+
+/// Transitions in order as owned columns, row-major: what a [`Dataset`](crate::Dataset) is made from without a copy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Columns {
+    /// `[N, O]`.
+    pub observations: Vec<f32>,
+    /// `[N, A]`.
+    pub actions: Vec<f32>,
+    /// `[N]`.
+    pub rewards: Vec<f32>,
+    /// `[N, O]`.
+    pub next_observations: Vec<f32>,
+    /// `[N]`.
+    pub terminated: Vec<bool>,
+    /// `[N]`.
+    pub truncated: Vec<bool>,
+}
+
+impl Columns {
+    /// No rows yet, with room for `rows` transitions of `spec`.
+    pub fn with_capacity(spec: &Spec, rows: usize) -> Self {
+        Self {
+            observations: Vec::with_capacity(rows * spec.obs_dim),
+            actions: Vec::with_capacity(rows * spec.action_dim),
+            rewards: Vec::with_capacity(rows),
+            next_observations: Vec::with_capacity(rows * spec.obs_dim),
+            terminated: Vec::with_capacity(rows),
+            truncated: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Rows held (`N`).
+    pub fn len(&self) -> usize {
+        self.rewards.len()
+    }
+
+    /// Whether no row is held.
+    pub fn is_empty(&self) -> bool {
+        self.rewards.is_empty()
+    }
+
+    /// Appends one row, whatever its sizes.
+    pub fn push(&mut self, row: Transition<'_>) {
+        self.observations.extend_from_slice(row.observation);
+        self.actions.extend_from_slice(row.action);
+        self.rewards.push(row.reward);
+        self.next_observations.extend_from_slice(row.next_observation);
+        self.terminated.push(row.terminated);
+        self.truncated.push(row.truncated);
+    }
+
+    /// Writes a row of `spec`'s sizes over row `index`.
+    pub(crate) fn replace(&mut self, spec: &Spec, index: usize, row: Transition<'_>) {
+        let (o, a) = (spec.obs_dim, spec.action_dim);
+        self.observations[index * o..][..o].copy_from_slice(row.observation);
+        self.actions[index * a..][..a].copy_from_slice(row.action);
+        self.rewards[index] = row.reward;
+        self.next_observations[index * o..][..o].copy_from_slice(row.next_observation);
+        self.terminated[index] = row.terminated;
+        self.truncated[index] = row.truncated;
+    }
+
+    /// Row `index` of columns of `spec`, borrowed.
+    pub(crate) fn row(&self, spec: &Spec, index: usize) -> Transition<'_> {
+        let (o, a) = (spec.obs_dim, spec.action_dim);
+        Transition {
+            observation: &self.observations[index * o..][..o],
+            action: &self.actions[index * a..][..a],
+            reward: self.rewards[index],
+            next_observation: &self.next_observations[index * o..][..o],
+            terminated: self.terminated[index],
+            truncated: self.truncated[index],
+        }
+    }
+
+    /// Fails unless there is a row, all columns have as many rows of `spec`'s sizes, and all numbers are finite.
+    pub(crate) fn check(&self, spec: &Spec) -> Result<()> {
+        let rows = self.len();
+        if rows == 0 {
+            return Err(Error::Empty);
+        }
+        for (what, values, width) in [
+            ("observations", &self.observations, spec.obs_dim),
+            ("actions", &self.actions, spec.action_dim),
+            ("rewards", &self.rewards, 1),
+            ("next observations", &self.next_observations, spec.obs_dim),
+        ] {
+            if values.len() != rows * width {
+                let why = format!("expected {rows} rows of {width} numbers, got {} numbers", values.len());
+                return Err(Error::Invalid { what: what.into(), why });
+            }
+            if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+                let (row, value) = (at / width, values[at]);
+                return Err(Error::Invalid {
+                    what: format!("{what}, row {row}"),
+                    why: format!("{value} is not finite"),
+                });
+            }
+        }
+        for (what, flags) in [("terminated", &self.terminated), ("truncated", &self.truncated)] {
+            if flags.len() != rows {
+                let why = format!("expected {rows} flags, got {}", flags.len());
+                return Err(Error::Invalid { what: what.into(), why });
+            }
+        }
+        Ok(())
+    }
+}

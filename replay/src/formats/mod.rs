@@ -1,0 +1,37 @@
+//! Files that offline data is kept in.
+//!
+//! [`open`] reads any of them. Nothing is dropped or changed silently: every reader returns a [`LoadReport`] beside the
+//! dataset. Every writer replaces its target at the end and at once: a failure leaves what was there before.
+
+mod checksum;
+pub mod d4rl;
+mod h5;
+pub mod minari;
+mod provenance;
+mod replace;
+mod report;
+
+use std::path::Path;
+
+pub use provenance::Provenance;
+pub use report::{Format, LoadReport, Oddity, Spread};
+
+use crate::{Dataset, Error, Result};
+
+/// Differences between a next observation and the following row's observation above this are a state jump.
+const JUMP: f32 = 1e-6;
+
+/// Whether any number of `a` differs from its partner in `b` by more than `tolerance`.
+fn differ(a: &[f32], b: &[f32], tolerance: f32) -> bool {
+    a.iter().zip(b).any(|(x, y)| (x - y).abs() > tolerance)
+}
+
+/// Reads a D4RL HDF5 file, or a Minari dataset from its folder, its `data` folder or its `main_data.hdf5`.
+///
+/// Fails as [`d4rl::read`] and [`minari::read`] do.
+pub fn open(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
+    let path = path.as_ref();
+    let metadata = std::fs::metadata(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    let is_minari_file = path.file_name().is_some_and(|name| name == minari::DATA_FILE);
+    if metadata.is_dir() || is_minari_file { minari::read(path) } else { d4rl::read(path) }
+}

@@ -1,0 +1,146 @@
+//! Every layout of D4RL's domains, from small files that h5py wrote (`fixtures/make_fixtures.py` says by which rules).
+
+use std::path::{Path, PathBuf};
+
+use replay::formats::{self, Format, LoadReport, Oddity};
+use replay::{Dataset, Ending};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/d4rl").join(name)
+}
+
+fn open(name: &str) -> (Dataset, LoadReport) {
+    let (dataset, report) = formats::open(fixture(name)).unwrap();
+    println!("{report}\n");
+    assert_eq!((report.format, report.rows), (Format::D4rl, dataset.len()));
+    (dataset, report)
+}
+
+/// The number each observation was made of; checks all numbers of the row.
+fn numbers(observations: &[f32], width: usize) -> Vec<f32> {
+    let number = |row: &[f32]| {
+        let expected = (0..width).map(|c| row[0] + c as f32 / 64.0);
+        assert!(row.iter().copied().eq(expected), "{row:?}");
+        row[0]
+    };
+    observations.chunks_exact(width).map(number).collect()
+}
+
+/// Rows of the file that the dataset's transitions are, by their rewards (see the rule).
+fn rows(dataset: &Dataset) -> Vec<usize> {
+    let rows: Vec<usize> = dataset.rewards().iter().map(|r| ((r + 1.0) * 4.0) as usize).collect();
+    let width = dataset.spec().action_dim;
+    for (row, action) in rows.iter().zip(dataset.actions().chunks_exact(width)) {
+        let expected = (0..width).map(|c| (c as f32 - (row % 3) as f32) / 16.0);
+        assert!(action.iter().copied().eq(expected), "row {row}: {action:?}");
+    }
+    rows
+}
+
+fn episodes(dataset: &Dataset) -> Vec<(usize, usize, Ending)> {
+    dataset.episodes().iter().map(|e| (e.rows.start, e.rows.end, e.ending)).collect()
+}
+
+#[test]
+fn gym_mujoco() {
+    let (dataset, report) = open("gym_mujoco.hdf5");
+    let observed = [0.0, 1.0, 2.0, 3.0, 1004.0, 1005.0, 1006.0, 2007.0, 2008.0, 3009.0, 3010.0, 3011.0];
+    assert_eq!(numbers(dataset.observations(), 11), observed);
+    assert_eq!(numbers(dataset.next_observations(), 11), observed.map(|n| n + 1.0));
+    assert_eq!(rows(&dataset), (0..12).collect::<Vec<_>>());
+    assert_eq!(
+        episodes(&dataset),
+        [
+            (0, 4, Ending::Terminated),
+            (4, 7, Ending::Truncated),
+            (7, 9, Ending::Unfinished),
+            (9, 12, Ending::Unfinished)
+        ]
+    );
+    assert_eq!(report.oddities, [Oddity::StateJumps { count: 1, first_row: 9, split: true }]);
+    let states = dataset.states().unwrap();
+    assert_eq!((states.nq, states.nv, &states.qpos[6..9]), (6, 6, &[0.0, 1.0, 1.0 + 1.0 / 64.0][..]));
+    let keys: Vec<_> = report.provenance.iter().collect();
+    assert_eq!(
+        keys,
+        [("algorithm", "SAC"), ("iteration", "250"), ("note", "h5py writes this as a variable-length string")]
+    );
+}
+
+#[test]
+fn maze2d() {
+    let (dataset, report) = open("maze2d.hdf5");
+    // Rows 4, 9 and 13 have no known next state. The stale rows 5 and 10 (a second 4 and 9) start the next runs.
+    assert_eq!(rows(&dataset), [0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12]);
+    assert_eq!(numbers(dataset.observations(), 4), [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 11.0, 12.0]);
+    assert_eq!(numbers(dataset.next_observations(), 4), [1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 11.0, 12.0, 13.0]);
+    assert_eq!(episodes(&dataset), [(0, 4, Ending::Truncated), (4, 8, Ending::Truncated), (8, 11, Ending::Unfinished)]);
+    assert!(report.oddities.contains(&Oddity::LastRowsDropped { count: 3, episodes: 0 }));
+    // The simulator's states are not stale.
+    assert_eq!(dataset.states().unwrap().qpos[4 * 2], 5.0);
+}
+
+#[test]
+fn antmaze() {
+    let (dataset, report) = open("antmaze.hdf5");
+    assert_eq!(
+        episodes(&dataset),
+        [
+            (0, 6, Ending::Terminated),
+            (6, 7, Ending::Terminated),
+            (7, 9, Ending::Truncated),
+            (9, 12, Ending::Unfinished)
+        ]
+    );
+    let observed = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 1010.0, 1011.0, 1012.0];
+    assert_eq!(numbers(dataset.observations(), 29), observed);
+    let next = [1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 6.0, 8.0, 9.0, 1011.0, 1012.0, 1013.0];
+    assert_eq!(numbers(dataset.next_observations(), 29), next);
+    assert_eq!(dataset.rewards().iter().sum::<f32>(), 2.0);
+    for oddity in [
+        Oddity::LastRowsDropped { count: 2, episodes: 0 },
+        Oddity::OwnSuccessor { count: 2 },
+        Oddity::StatesAfterStep { rebuilt: 4 },
+    ] {
+        assert!(report.oddities.contains(&oddity), "{oddity}");
+    }
+    // Stored after the step, held before it.
+    let states = dataset.states().unwrap();
+    let first: Vec<f32> = states.qpos.chunks_exact(15).map(|q| q[0] as f32).collect();
+    assert_eq!((first.as_slice(), states.qvel[0]), (&observed[..], 15.0 / 64.0));
+}
+
+#[test]
+fn adroit() {
+    let (dataset, report) = open("adroit.hdf5");
+    assert_eq!(rows(&dataset), [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]);
+    assert_eq!(episodes(&dataset), [(0, 5, Ending::Truncated), (5, 10, Ending::Truncated)]);
+    let converted = |dataset: &str, from: &str, to: &str| Oddity::Converted {
+        dataset: dataset.into(),
+        from: from.into(),
+        to: to.into(),
+    };
+    for oddity in [
+        converted("observations", "float64", "float32"),
+        converted("terminals", "uint8", "bool"),
+        converted("timeouts", "int8", "bool"),
+    ] {
+        assert!(report.oddities.contains(&oddity), "{oddity}");
+    }
+    assert_eq!(dataset.states().unwrap().qpos[30 * 5], 1006.0);
+}
+
+#[test]
+fn kitchen() {
+    let (dataset, report) = open("kitchen.hdf5");
+    assert_eq!(rows(&dataset), (0..10).collect::<Vec<_>>());
+    assert_eq!(episodes(&dataset), [(0, 5, Ending::Terminated), (5, 10, Ending::Terminated)]);
+    assert_eq!(numbers(dataset.next_observations(), 60)[3..6], [4.0, 4.0, 1006.0]);
+    assert!(dataset.states().is_none());
+    let text = report.to_string();
+    assert!(
+        text.contains("no 'timeouts'") && text.contains("'infos' not used: it is a dataset, not a group"),
+        "{text}"
+    );
+    assert!(report.oddities.contains(&Oddity::OwnSuccessor { count: 2 }));
+}
