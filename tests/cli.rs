@@ -32,7 +32,7 @@ fn gta(folder: &Path, arguments: &[&str]) -> Command {
 /// `gta` with `arguments` and the tiny model's settings.
 fn tiny(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = gta(folder, arguments);
-    command.args(TINY.iter().flat_map(|setting| ["--set", setting]));
+    command.args(TINY.iter().flat_map(|&setting| ["--set", setting]));
     command
 }
 
