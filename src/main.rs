@@ -1,10 +1,7 @@
-//! The program `gta`.
+//! The command `gta`.
 
-mod cli {
-    pub mod doctor;
-}
+mod cli;
 
-fn main() -> anyhow::Result<()> {
-    gta::native::keep_large_blocks();
-    cli::doctor::run(std::env::args().any(|argument| argument == "--json"))
+fn main() -> std::process::ExitCode {
+    cli::main()
 }

@@ -1,0 +1,179 @@
+//! Sets of windows made from the same prompts in different ways, so that they differ by nothing but the way.
+
+use anyhow::{Result, anyhow};
+use gta::augment::{Alpha, Blueprint, Filter, Guide, Pool, Prompts};
+use gta::baselines::S4rl;
+use gta::diffusion::Guidance;
+use gta::eval::Transitions;
+use gta::replay::{Dataset, Seed, WindowIndex, Windows};
+use gta::{GtaBlueprint, GtaConfig, native};
+use rand::RngExt;
+
+use super::output::Console;
+
+/// Windows generated together.
+const CHUNK: usize = 128;
+
+/// Real windows, and what becomes of them.
+pub struct Sets {
+    /// The windows of the data that the others grew from, with their simulator states.
+    pub original: Transitions,
+    /// Gaussian noise on their states.
+    pub s4rl: Transitions,
+    /// The model's own view of them: partly noised and denoised under the return they have, without guidance.
+    pub unguided: Transitions,
+    /// The pool's windows.
+    pub gta: Transitions,
+}
+
+impl Sets {
+    /// Up to `count` windows of the pool, and the same prompts in the other ways.
+    pub fn new(
+        console: &Console,
+        dataset: &Dataset,
+        pool: &Pool,
+        model: &GtaBlueprint,
+        config: &GtaConfig,
+        count: usize,
+        seed: &Seed,
+    ) -> Result<Self> {
+        let generated = picked(dataset, pool, config.guide().horizon, count, &seed.fork("windows", 0));
+        // A condition of its own return: that is what alpha = 1 asks for.
+        let mut own = config.augment.guide.clone();
+        own.alpha = Alpha::new(1.0)?;
+        let guide = Guide::new(dataset, own, seed.fork("guide", 0))?;
+        let numbers = generated.origins.iter().map(|&row| window_at(guide.index(), row)).collect::<Result<Vec<_>>>()?;
+
+        let unguided = GtaConfig { guidance: Guidance::none(), ..config.clone() };
+        let filter = Filter::new(dataset, config.augment.filter, None)?;
+        let total = 2 * numbers.len() as u64;
+        let progress = console.progress("comparing", "windows", Some(total));
+        let (mut done, threads) = (0, native::threads());
+        let mut made = |name: &str, blueprint: &dyn Blueprint| -> Result<Windows> {
+            let mut generator = blueprint.build().map_err(|error| anyhow!(error))?;
+            let mut all = Windows::with_capacity(dataset.spec(), guide.config().horizon, numbers.len());
+            for (chunk, numbers) in numbers.chunks(CHUNK).enumerate() {
+                let prompts = Prompts {
+                    windows: guide.windows(numbers),
+                    first: (chunk * CHUNK) as u64,
+                    seed: seed.fork(name, 0),
+                };
+                extend(&mut all, &generator.generate(&prompts).map_err(|error| anyhow!(error))?);
+                done += numbers.len() as u64;
+                progress.at(done, Some(total), name);
+            }
+            Ok(all)
+        };
+        let s4rl = made("S4RL noise", &S4rl::default())?;
+        let unguided = made("GTA without guidance", &model.resampled(&unguided))?;
+        // A generator computes on one thread; what follows may use as many as before.
+        native::set_threads(threads);
+        let unguided = filter.apply(unguided).map_err(|error| anyhow!(error))?.windows;
+        progress.finish(format_args!("{} windows each", numbers.len()));
+
+        let scale = config.guide().scale as f32;
+        let transitions = |mut windows: Windows| {
+            // From condition units to the reward's.
+            windows.returns.iter_mut().for_each(|asked| *asked /= scale);
+            Transitions::of_windows(&windows)
+        };
+        Ok(Self {
+            original: Transitions::of_data(guide.index(), &numbers)?,
+            s4rl: transitions(s4rl),
+            unguided: transitions(unguided),
+            gta: transitions(generated),
+        })
+    }
+}
+
+/// Up to `count` windows of a pool, spread over all of it.
+fn picked(dataset: &Dataset, pool: &Pool, horizon: usize, count: usize, seed: &Seed) -> Windows {
+    let numbers = spread(pool.windows() as usize, count, seed);
+    let mut picked = Windows::with_capacity(dataset.spec(), horizon, numbers.len());
+    let (mut numbers, mut before) = (numbers.into_iter().peekable(), 0);
+    for chunk in pool.chunks() {
+        let windows = chunk.windows();
+        while let Some(number) = numbers.next_if(|&number| number < before + windows.len()) {
+            append(&mut picked, windows, number - before);
+        }
+        before += windows.len();
+    }
+    picked
+}
+
+/// The number of the window that starts at `row`.
+fn window_at(index: &WindowIndex, row: usize) -> Result<usize> {
+    let (mut low, mut high) = (0, index.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        if index.span(middle).0 < row { low = middle + 1 } else { high = middle }
+    }
+    let found = low < index.len() && index.span(low).0 == row;
+    found
+        .then_some(low)
+        .ok_or_else(|| anyhow!("the pool grew from a window at row {row}, which the data does not have"))
+}
+
+/// At most `most` of `count` numbers, rising: one from each of as many equal stretches, so that no part is left out.
+pub fn spread(count: usize, most: usize, seed: &Seed) -> Vec<usize> {
+    if count <= most {
+        return (0..count).collect();
+    }
+    let mut rng = seed.rng();
+    let edge = |i: usize| (i as u128 * count as u128 / most as u128) as usize;
+    (0..most).map(|i| rng.random_range(edge(i)..edge(i + 1))).collect()
+}
+
+fn append(to: &mut Windows, from: &Windows, index: usize) {
+    to.values.extend_from_slice(from.window(index));
+    to.lengths.push(from.lengths[index]);
+    to.terminated.push(from.terminated[index]);
+    to.returns.push(from.returns[index]);
+    to.origins.push(from.origins[index]);
+}
+
+fn extend(to: &mut Windows, from: &Windows) {
+    (0..from.len()).for_each(|index| append(to, from, index));
+}
+
+#[cfg(test)]
+mod tests {
+    use gta::replay::{Spec, Transition};
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_spread_over_everything() {
+        let seed = Seed::new(1);
+        assert_eq!(spread(4, 9, &seed), [0, 1, 2, 3]);
+        let numbers = spread(1000, 10, &seed);
+        assert!(numbers.iter().enumerate().all(|(i, n)| (100 * i..100 * (i + 1)).contains(n)), "{numbers:?}");
+        assert_eq!(numbers, spread(1000, 10, &seed));
+        assert_ne!(numbers, spread(1000, 10, &Seed::new(2)));
+    }
+
+    #[test]
+    fn windows_are_found_by_their_first_row() {
+        let mut builder = Dataset::builder(Spec::new(1, 1));
+        for row in 0..20 {
+            let truncated = row == 2 || row == 9;
+            let transition = Transition {
+                observation: &[0.0],
+                action: &[0.0],
+                reward: 0.0,
+                next_observation: &[0.0],
+                terminated: false,
+                truncated,
+            };
+            builder.push(transition).unwrap();
+        }
+        // Episodes of 3, 7 and 10 rows: 1, 3 and 6 windows of up to five.
+        let index = WindowIndex::new(&builder.build().unwrap(), 5).unwrap();
+        for number in 0..index.len() {
+            assert_eq!(window_at(&index, index.span(number).0).unwrap(), number);
+        }
+        for none in [1, 2, 8, 19, 40] {
+            assert!(window_at(&index, none).is_err(), "{none}");
+        }
+    }
+}
