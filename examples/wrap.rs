@@ -1,6 +1,9 @@
 //! Wrap a dataset, sample from it: `cargo run --example wrap -- DATASET.hdf5`.
 
-use gta::{GtaBuffer, replay::{Replay, Seed, formats}};
+use gta::{
+    GtaBuffer,
+    replay::{Replay, Seed, formats},
+};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: wrap DATASET.hdf5")?;

@@ -57,3 +57,4 @@ pub use crate::gta::{
     QualityRecord, QualityWatch, Target, Terminals,
 };
 pub use error::{Error, Result};
+pub use oracle::dynamics_check;

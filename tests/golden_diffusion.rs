@@ -264,13 +264,8 @@ fn five_training_steps_have_the_published_losses_gradients_and_weights() {
     let mut parameters = Parameters::gather(&store).unwrap();
     let mut optimizer = AdamW::new(AdamWConfig::default(), parameters.values());
     let (mut golden, mut sampling) = (Arrays::open("training.npz"), Arrays::open("sampling.npz"));
-    let [x, noise, cond, mean, std] = [
-        golden.get("x"),
-        golden.get("noise"),
-        golden.get("cond"),
-        sampling.get("norm_mean"),
-        sampling.get("norm_std"),
-    ];
+    let [x, noise, cond, mean, std] =
+        [golden.get("x"), golden.get("noise"), golden.get("cond"), sampling.get("norm_mean"), sampling.get("norm_std")];
     let edm = Edm::default();
     let levels: Vec<f32> = golden.doubles("sig_n").iter().map(|&n| edm.training_sigma(n) as f32).collect();
     let mask = Tensor::ones([1, ROWS, ROW_DIM], (Kind::Float, Device::Cpu));

@@ -258,13 +258,21 @@ fn a_window_keeps_its_prompts_end_when_it_is_lightly_noised() {
 /// A buffer of one's own: thirty lines make it augmentable.
 struct Mine {
     spec: Spec,
-    rows: Vec<([f32; 2], [f32; 1], f32, [f32; 2], bool)>,
+    positions: Vec<[f32; 2]>,
 }
 
 impl Mine {
     fn row(&self, index: usize) -> Transition<'_> {
-        let (observation, action, reward, next_observation, truncated) = &self.rows[index];
-        Transition { observation, action, reward: *reward, next_observation, terminated: false, truncated: *truncated }
+        let (observation, next_observation) = (&self.positions[index], &self.positions[index + 1]);
+        let truncated = index % 50 == 49;
+        Transition {
+            observation,
+            action: &[0.1],
+            reward: observation[0],
+            next_observation,
+            terminated: false,
+            truncated,
+        }
     }
 }
 
@@ -274,13 +282,13 @@ impl Replay for Mine {
     }
 
     fn len(&self) -> usize {
-        self.rows.len()
+        self.positions.len() - 1
     }
 
     fn sample_into(&mut self, rows: usize, rng: &mut Rng, batch: &mut Batch) -> gta::replay::Result<()> {
         batch.reset(&self.spec);
         for _ in 0..rows {
-            let index = rand::RngExt::random_range(rng, 0..self.rows.len());
+            let index = rand::RngExt::random_range(rng, 0..self.len());
             batch.push(self.row(index), Source::Real(index));
         }
         Ok(())
@@ -290,20 +298,19 @@ impl Replay for Mine {
 impl Trajectories for Mine {
     fn dataset(&self) -> gta::replay::Result<Dataset> {
         let mut builder = Dataset::builder(self.spec.clone());
-        (0..self.rows.len()).try_for_each(|index| builder.push(self.row(index)))?;
+        (0..self.len()).try_for_each(|index| builder.push(self.row(index)))?;
         builder.build()
     }
 }
 
 #[test]
 fn a_buffer_of_ones_own_is_augmented() {
-    let wave = |t: usize| [(t as f32 / 5.0).sin(), (t as f32 / 5.0).cos()];
-    let rows = (0..400).map(|t| (wave(t), [0.1], wave(t)[0], wave(t + 1), t % 50 == 49)).collect();
-    let mine = Mine { spec: Spec::new(2, 1), rows };
+    let positions = (0..401).map(|t| [(t as f32 / 5.0).sin(), (t as f32 / 5.0).cos()]).collect();
+    let mine = Mine { spec: Spec::new(2, 1), positions };
     let mut config = tiny(2);
     config.augment.until = Until::Wait;
     let mut buffer = GtaBuffer::builder(mine).config(config).device(Device::Cpu).build().unwrap();
     let batch = buffer.sample(64, &mut Seed::new(0).rng()).unwrap();
     assert_eq!(batch.sources.iter().filter(|s| matches!(s, Source::Generated { .. })).count(), 32);
-    assert_eq!(buffer.into_inner().rows.len(), 400);
+    assert_eq!(buffer.into_inner().positions.len(), 401);
 }

@@ -90,6 +90,9 @@ pub struct QuickstartArgs {
     /// Generated windows to judge, instead of the usual number.
     #[arg(long, value_name = "N")]
     pub windows: Option<usize>,
+    /// Dynamic MSE of a window beyond which the simulator rejects it, instead of the usual one.
+    #[arg(long, value_name = "MSE")]
+    pub most_error: Option<f64>,
     /// Where the model computes: auto, cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
@@ -230,6 +233,12 @@ pub struct AugmentArgs {
     /// Write generated transitions only.
     #[arg(long)]
     pub generated_only: bool,
+    /// Have this task's simulator reject windows that break its dynamics.
+    #[arg(long, value_name = "ID")]
+    pub check_env: Option<EnvId>,
+    /// Dynamic MSE, averaged over a window, beyond which the simulator rejects it.
+    #[arg(long, value_name = "MSE", default_value_t = 0.05, requires = "check_env")]
+    pub most_error: f64,
     /// Settings.
     #[command(flatten)]
     pub settings: SettingsArgs,

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use gta::envs::{EnvId, Oracle};
 use gta::replay::formats::minari;
-use gta::{Contents, Target};
+use gta::{Contents, Target, dynamics_check};
 use serde_json::json;
 
 use super::args::AugmentArgs;
@@ -19,6 +20,8 @@ pub struct Plan {
     destination: Destination,
     transitions: u64,
     contents: Contents,
+    /// The simulator that checks windows, and the dynamic MSE it tolerates.
+    check: Option<(EnvId, f64)>,
     settings: Settings,
 }
 
@@ -29,12 +32,14 @@ impl Plan {
         let settings = Settings::new(&args.settings, &args.folder)?;
         let contents = if args.generated_only { Contents::Generated } else { Contents::Augmented };
         let destination = Destination::new(&args.out)?;
+        let check = args.check_env.map(|env| (env, args.most_error));
         Ok(Self {
             data: args.data,
             folder: args.folder,
             destination,
             transitions: args.transitions,
             contents,
+            check,
             settings,
         })
     }
@@ -47,7 +52,9 @@ impl Plan {
         }
         let (dataset, report) = train::load(console, &self.data)?;
         let real = report.rows;
-        let mut buffer = train::open(console, dataset, &self.settings, &self.folder, self.transitions)?;
+        let check =
+            self.check.map(|(env, most)| dynamics_check(&dataset, Oracle::new(env, None)?, most)).transpose()?;
+        let mut buffer = train::open(console, dataset, &self.settings, &self.folder, self.transitions, check)?;
         let monitor = buffer.monitor();
         let (filled, seen) = watch::during(console, monitor, || buffer.fill_to(self.transitions));
         filled.context("generating failed")?;

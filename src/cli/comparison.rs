@@ -1,7 +1,7 @@
-//! Sets of windows made from the same prompts in different ways, so that they differ by nothing but the way.
+//! Sets of windows made from prompts in different ways, to be judged side by side.
 
 use anyhow::{Result, anyhow};
-use gta::augment::{Alpha, Blueprint, Filter, Guide, Pool, Prompts};
+use gta::augment::{Alpha, Blueprint, Filter, Guide, Pool};
 use gta::baselines::S4rl;
 use gta::diffusion::Guidance;
 use gta::eval::Transitions;
@@ -16,18 +16,22 @@ const CHUNK: usize = 128;
 
 /// Real windows, and what becomes of them.
 pub struct Sets {
-    /// The windows of the data that the others grew from, with their simulator states.
-    pub original: Transitions,
-    /// Gaussian noise on their states.
+    /// Windows of the data, all alike, with their simulator states.
+    pub data: Transitions,
+    /// The windows that the pool's grew from.
+    pub prompts: Transitions,
+    /// Gaussian noise on the states of prompts.
     pub s4rl: Transitions,
-    /// The model's own view of them: partly noised and denoised under the return they have, without guidance.
+    /// Prompts partly noised and denoised under the return they have, without guidance; nothing is rejected.
     pub unguided: Transitions,
+    /// The same prompts under the amplified return with guidance, before the simulator rejects any.
+    pub unchecked: Transitions,
     /// The pool's windows.
     pub gta: Transitions,
 }
 
 impl Sets {
-    /// Up to `count` windows of the pool, and the same prompts in the other ways.
+    /// Up to `count` windows of each.
     pub fn new(
         console: &Console,
         dataset: &Dataset,
@@ -38,38 +42,37 @@ impl Sets {
         seed: &Seed,
     ) -> Result<Self> {
         let generated = picked(dataset, pool, config.guide().horizon, count, &seed.fork("windows", 0));
-        // A condition of its own return: that is what alpha = 1 asks for.
+        let guide = Guide::new(dataset, config.augment.guide.clone(), seed.fork("guide", 0))?;
+        let index = guide.index();
+        let sources = generated.origins.iter().map(|&row| window_at(index, row)).collect::<Result<Vec<_>>>()?;
+        // The same prompts, asked for the return they have: that is what alpha = 1 asks for.
         let mut own = config.augment.guide.clone();
         own.alpha = Alpha::new(1.0)?;
-        let guide = Guide::new(dataset, own, seed.fork("guide", 0))?;
-        let numbers = generated.origins.iter().map(|&row| window_at(guide.index(), row)).collect::<Result<Vec<_>>>()?;
+        let own = Guide::new(dataset, own, seed.fork("guide", 0))?;
 
         let unguided = GtaConfig { guidance: Guidance::none(), ..config.clone() };
         let filter = Filter::new(dataset, config.augment.filter, None)?;
-        let total = 2 * numbers.len() as u64;
+        let count = generated.len();
+        let total = 3 * count as u64;
         let progress = console.progress("comparing", "windows", Some(total));
         let (mut done, threads) = (0, native::threads());
-        let mut made = |name: &str, blueprint: &dyn Blueprint| -> Result<Windows> {
+        let mut made = |name: &str, guide: &Guide, blueprint: &dyn Blueprint| -> Result<Windows> {
             let mut generator = blueprint.build().map_err(|error| anyhow!(error))?;
-            let mut all = Windows::with_capacity(dataset.spec(), guide.config().horizon, numbers.len());
-            for (chunk, numbers) in numbers.chunks(CHUNK).enumerate() {
-                let prompts = Prompts {
-                    windows: guide.windows(numbers),
-                    first: (chunk * CHUNK) as u64,
-                    seed: seed.fork(name, 0),
-                };
+            let mut all = Windows::with_capacity(dataset.spec(), guide.config().horizon, count);
+            for first in (0..count).step_by(CHUNK) {
+                let prompts = guide.prompts(first as u64, CHUNK.min(count - first));
                 extend(&mut all, &generator.generate(&prompts).map_err(|error| anyhow!(error))?);
-                done += numbers.len() as u64;
+                done += prompts.windows.len() as u64;
                 progress.at(done, Some(total), name);
             }
-            Ok(all)
+            Ok(filter.apply(all).map_err(|error| anyhow!(error))?.windows)
         };
-        let s4rl = made("S4RL noise", &S4rl::default())?;
-        let unguided = made("GTA without guidance", &model.resampled(&unguided))?;
+        let s4rl = made("S4RL noise", &own, &S4rl::default())?;
+        let unguided = made("GTA without guidance", &own, &model.resampled(&unguided))?;
+        let unchecked = made("GTA before the simulator's check", &guide, model)?;
         // A generator computes on one thread; what follows may use as many as before.
         native::set_threads(threads);
-        let unguided = filter.apply(unguided).map_err(|error| anyhow!(error))?.windows;
-        progress.finish(format_args!("{} windows each", numbers.len()));
+        progress.finish(format_args!("{count} windows each"));
 
         let scale = config.guide().scale as f32;
         let transitions = |mut windows: Windows| {
@@ -78,9 +81,11 @@ impl Sets {
             Transitions::of_windows(&windows)
         };
         Ok(Self {
-            original: Transitions::of_data(guide.index(), &numbers)?,
+            data: Transitions::of_data(index, &spread(index.len(), count, &seed.fork("data", 0)))?,
+            prompts: Transitions::of_data(index, &sources)?,
             s4rl: transitions(s4rl),
             unguided: transitions(unguided),
+            unchecked: transitions(unchecked),
             gta: transitions(generated),
         })
     }

@@ -12,7 +12,7 @@ use gta::eval::{
 };
 use gta::replay::Seed;
 use gta::replay::formats::{self, d4rl};
-use gta::{Contents, GtaConfig, Mu, Target};
+use gta::{Contents, GtaConfig, Mu, Target, dynamics_check};
 use serde_json::json;
 
 use super::args::QuickstartArgs;
@@ -36,6 +36,8 @@ pub struct QuickstartPlan {
     windows: usize,
     /// Transitions whose novelty is measured.
     novelty_queries: usize,
+    /// Dynamic MSE of a window beyond which the simulator rejects it.
+    most_error: f64,
 }
 
 impl QuickstartPlan {
@@ -44,13 +46,13 @@ impl QuickstartPlan {
     /// Transitions to collect.
     const COLLECT_STEPS: usize = 60_000;
     /// Standard deviation of the noise on the policies' actions.
-    const ACTION_NOISE: f32 = 0.2;
+    const ACTION_NOISE: f32 = 0.15;
     /// Training steps.
-    const TRAIN_STEPS: u64 = 3_000;
+    const TRAIN_STEPS: u64 = 2_300;
     /// Transitions to generate.
-    const TRANSITIONS: u64 = 50_000;
+    const TRANSITIONS: u64 = 30_000;
     /// Generated windows to judge.
-    const WINDOWS: usize = 400;
+    const WINDOWS: usize = 800;
     /// Transitions whose novelty is measured.
     const NOVELTY_QUERIES: usize = 4_000;
     /// Share of the noise schedule that prompts are noised to.
@@ -60,7 +62,11 @@ impl QuickstartPlan {
     /// Quantile of the data's returns beyond which nothing is asked for.
     const CEILING: f64 = 0.99;
     /// Weight of the guidance.
-    const GUIDANCE: f64 = 2.0;
+    const GUIDANCE: f64 = 1.0;
+    /// Share of the windows, the best, that prompts are drawn from.
+    const PREFER_TOP: f64 = 0.5;
+    /// Dynamic MSE of a window beyond which the simulator rejects it.
+    const MOST_ERROR: f64 = 0.08;
 
     /// What was asked for.
     pub fn new(args: QuickstartArgs) -> Result<Self> {
@@ -72,6 +78,7 @@ impl QuickstartPlan {
         let guide = GuideConfig {
             alpha: Alpha::new(Self::ALPHA)?,
             ceiling: Some(Self::CEILING),
+            prefer_top: Some(Self::PREFER_TOP),
             ..default.augment.guide.clone()
         };
         let config = GtaConfig {
@@ -91,6 +98,7 @@ impl QuickstartPlan {
             transitions,
             windows,
             novelty_queries: Self::NOVELTY_QUERIES,
+            most_error: args.most_error.unwrap_or(Self::MOST_ERROR),
         })
     }
 
@@ -107,7 +115,9 @@ impl QuickstartPlan {
 
         console.remark(format_args!("2/4 training GTA and generating; Ctrl-C is safe: run it again to go on"));
         self.check_config()?;
-        let mut buffer = train::open(console, dataset.clone(), &self.settings, &out.join("model"), self.transitions)?;
+        let check = dynamics_check(&dataset, Oracle::new(self.recording.collect.id, None)?, self.most_error)?;
+        let folder = out.join("model");
+        let mut buffer = train::open(console, dataset.clone(), &self.settings, &folder, self.transitions, Some(check))?;
         let (filled, seen) = watch::during(console, buffer.monitor(), || buffer.fill_to(self.transitions));
         filled.context("generating failed")?;
         settings::keep(&self.settings.config, out)?;
@@ -138,8 +148,9 @@ impl QuickstartPlan {
             "pool_sha256": buffer.pool_hash(),
             "training_steps": config.trainer.steps,
             "training_steps_now": seen.steps,
-            "oracle_reward_gain": judged.gain(),
-            "original_from_states": judged.exact,
+            "oracle_reward_gain_over_data": judged.gain("data"),
+            "oracle_reward_gain_over_prompts": judged.gain("prompts"),
+            "data_from_states": judged.exact,
             "quality": judged.report.rows,
             "seconds": began.elapsed().as_secs_f64(),
         });
@@ -198,29 +209,33 @@ impl QuickstartPlan {
         let novelty = NoveltyConfig { most_queries: self.novelty_queries, ..NoveltyConfig::default() };
         let config = QualityConfig { seed: self.settings.config.augment.seed, novelty, ..QualityConfig::default() };
         let meter = QualityMeter::new(dataset, oracle, config)?;
-        let progress = console.progress("judging", "sets", Some(5));
+        let progress = console.progress("judging", "sets", Some(7));
         let mut done = 0;
         let mut measure = |name: &str, set: &Transitions| -> Result<Measured> {
-            progress.at(done, Some(5), name);
+            progress.at(done, Some(7), name);
             done += 1;
             meter.measure(set).with_context(|| format!("judging {name}"))
         };
-        let exact = measure("original, exact states", &sets.original)?;
-        let original = measure("original", &sets.original.clone().without_states())?;
+        let exact = measure("data, exact states", &sets.data)?;
+        let data = measure("data", &sets.data.clone().without_states())?;
+        let prompts = measure("prompts", &sets.prompts.clone().without_states())?;
         let mut s4rl = measure("S4RL noise", &sets.s4rl)?;
         // Nothing was asked of these: their returns are those of the windows they were copied from.
         (s4rl.quality.asked_vs_generated, s4rl.quality.asked_vs_oracle) = (None, None);
         let unguided = measure("GTA without guidance", &sets.unguided)?;
+        let unchecked = measure("GTA before the simulator's check", &sets.unchecked)?;
         let gta = measure("GTA", &sets.gta)?;
         progress.finish(format_args!("{} transitions each", thousands(sets.gta.len() as u64)));
 
         let title = format!("GTA on {}, {} windows", self.recording.collect.id, sets.gta.window_count());
-        let picture = Picture::of_quality(title, &original, &gta);
+        let picture = Picture::of_quality(title, &data, &gta);
         let named = |name: &str, measured: Measured| NamedQuality { name: name.into(), quality: measured.quality };
         let rows = vec![
-            named("original", original),
+            named("data", data),
+            named("prompts", prompts),
             named("S4RL noise", s4rl),
-            named("GTA, no guidance", unguided),
+            named("no guidance", unguided),
+            named("unchecked", unchecked),
             named("GTA", gta),
         ];
         Ok(Judged { exact: exact.quality, report: QualityReport { floor: None, rows }, picture })
@@ -229,7 +244,7 @@ impl QuickstartPlan {
 
 /// What MuJoCo says.
 struct Judged {
-    /// The original data again, from recorded simulator states: the simulator's own error.
+    /// The data again, from recorded simulator states: the simulator's own error.
     exact: Quality,
     report: QualityReport,
     picture: Picture,
@@ -241,16 +256,15 @@ impl Judged {
         &row.expect("the set was measured above").quality
     }
 
-    /// How much more GTA's transitions really pay than those they grew from, as a share.
-    fn gain(&self) -> f64 {
-        let (before, after) = (self.quality("original").oracle_reward.mean, self.quality("GTA").oracle_reward.mean);
+    /// How much more GTA's transitions really pay than those of another set, as a share.
+    fn gain(&self, over: &str) -> f64 {
+        let (before, after) = (self.quality(over).oracle_reward.mean, self.quality("GTA").oracle_reward.mean);
         (after - before) / before.abs()
     }
 
     /// The table in one sentence.
     fn sentence(&self) -> String {
-        let (before, unguided, after) =
-            (self.quality("original"), self.quality("GTA, no guidance"), self.quality("GTA"));
+        let (data, unguided, gta) = (self.quality("data"), self.quality("no guidance"), self.quality("GTA"));
         let reward = |quality: &Quality| {
             let mean = quality.oracle_reward.mean;
             quality
@@ -258,12 +272,14 @@ impl Judged {
                 .map_or(format!("{mean:.2}"), |i| format!("{mean:.2} [{:.2}, {:.2}]", i.low, i.high))
         };
         format!(
-            "By MuJoCo, GTA's transitions really pay {} each where those they grew from pay {} ({:+.1}%),\n\
-             at a median dynamic MSE of {:.4} (without guidance {:.4}).",
-            reward(after),
-            reward(before),
-            100.0 * self.gain(),
-            after.dynamic_mse.median,
+            "By MuJoCo, a transition of GTA pays {}, one of the data {} ({:+.0}%); the windows that GTA's grew from pay\n\
+             {:.2} ({:+.0}%). Its dynamic MSE is {:.4} in the median; without guidance and check it is {:.4}.",
+            reward(gta),
+            reward(data),
+            100.0 * self.gain("data"),
+            self.quality("prompts").oracle_reward.mean,
+            100.0 * self.gain("prompts"),
+            gta.dynamic_mse.median,
             unguided.dynamic_mse.median,
         )
     }

@@ -91,18 +91,25 @@ fn prepare(console: &Console, settings: &Settings, folder: &Path) -> Result<()> 
     Ok(())
 }
 
-/// A buffer of `dataset` whose model and pool are kept in `folder`; the pool is to be filled with `transitions`.
+/// A buffer of `dataset` whose model and pool are kept in `folder`; the pool is to be filled with `transitions` of
+/// windows that pass `check`.
 pub fn open(
     console: &Console,
     dataset: Dataset,
     settings: &Settings,
     folder: &Path,
     transitions: u64,
+    check: Option<augment::Check>,
 ) -> Result<GtaBuffer<Dataset>> {
     prepare(console, settings, folder)?;
     let mut config = settings.config.clone();
     fill_exactly(&mut config.augment, transitions);
-    Ok(GtaBuffer::builder(dataset).config(config).folder(folder).device(settings.device).build()?)
+    let builder = GtaBuffer::builder(dataset).config(config).folder(folder).device(settings.device);
+    let builder = match check {
+        Some(check) => builder.check(check),
+        None => builder,
+    };
+    Ok(builder.build()?)
 }
 
 /// Has a pool filled with so many transitions and then rest, so that what it holds depends on nothing else.

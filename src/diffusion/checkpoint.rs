@@ -67,7 +67,8 @@ impl Checkpoint {
 
     /// The header as a `T`; fails where it has other fields.
     pub fn header<T: DeserializeOwned>(&self, path: &Path) -> Result<T> {
-        serde_json::from_str(&self.header).map_err(|e| Error::Checkpoint { path: path.into(), why: format!("header: {e}") })
+        serde_json::from_str(&self.header)
+            .map_err(|e| Error::Checkpoint { path: path.into(), why: format!("header: {e}") })
     }
 
     /// Takes the vector called `name`, which must have `length` numbers.

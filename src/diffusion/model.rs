@@ -144,7 +144,10 @@ impl Snapshot {
     pub fn instantiate(&self, device: Device) -> Result<Model> {
         let mut model = Model::new(self.0.config.clone(), Seed::new(0), device)?;
         if *model.parameters.layout() != self.0.layout {
-            return Err(Error::Config { name: "denoiser".into(), why: "its weights have other names or shapes".into() });
+            return Err(Error::Config {
+                name: "denoiser".into(),
+                why: "its weights have other names or shapes".into(),
+            });
         }
         model.parameters.load(&self.0.weights, device)?;
         for ((name, tensor), (other, _, values)) in model.parameters.fixed().iter().zip(&self.0.fixed) {

@@ -12,8 +12,8 @@ use super::checkpoint::Checkpoint;
 use super::denoiser::Condition;
 use super::ema::{Ema, EmaConfig};
 use super::model::{Model, ModelConfig, Snapshot};
-use super::replica::{Replicas, TrainingBatch};
 use super::optimizer::{AdamW, AdamWConfig, RateSchedule, clip};
+use super::replica::{Replicas, TrainingBatch};
 use crate::{Error, Result, native, tensor};
 
 /// What a diffusion model learns from: windows of numbers, each with one condition.
@@ -67,9 +67,7 @@ impl TrainerConfig {
             ("condition_dropout", (0.0..=1.0).contains(&self.condition_dropout), "must be in 0 to 1"),
         ];
         match rules.iter().find(|rule| !rule.1) {
-            Some((name, _, why)) => {
-                Err(Error::Config { name: format!("trainer.{name}"), why: (*why).into() })
-            }
+            Some((name, _, why)) => Err(Error::Config { name: format!("trainer.{name}"), why: (*why).into() }),
             None => Ok(()),
         }
     }
@@ -331,7 +329,14 @@ mod tests {
     }
 
     fn resume(path: &Path, config: TrainerConfig, seed: u64) -> Result<Trainer> {
-        Trainer::resume(path, config, model_config(), Arc::new(Constant { poisoned: None }), Seed::new(seed), Device::Cpu)
+        Trainer::resume(
+            path,
+            config,
+            model_config(),
+            Arc::new(Constant { poisoned: None }),
+            Seed::new(seed),
+            Device::Cpu,
+        )
     }
 
     #[test]
@@ -345,7 +350,9 @@ mod tests {
         whole.save(&path("whole")).unwrap();
         for stop in [1, 17, 39] {
             let mut first = trainer(None);
-            (0..stop).for_each(|_| drop(first.step().unwrap()));
+            for _ in 0..stop {
+                first.step().unwrap();
+            }
             first.save(&path("part")).unwrap();
             drop(first);
             let mut second = resume(&path("part"), trainer_config(), 5).unwrap();
@@ -383,7 +390,10 @@ mod tests {
 
         let snapshot = trainer.snapshot().unwrap();
         let model = snapshot.instantiate(Device::Cpu).unwrap();
-        assert_eq!(tensor::to_host(model.parameters().values()).unwrap(), tensor::to_host(trainer.ema.average()).unwrap());
+        assert_eq!(
+            tensor::to_host(model.parameters().values()).unwrap(),
+            tensor::to_host(trainer.ema.average()).unwrap()
+        );
         assert_eq!(model.parameters().fixed()[0].1, trainer.model.parameters().fixed()[0].1);
         let x = Tensor::ones([2, 4, 3], (Kind::Float, Device::Cpu));
         let sigma = Tensor::from_slice(&[0.5f32, 0.5]);
@@ -406,7 +416,10 @@ mod tests {
             }
             before = tensor::to_host(trainer.model.parameters().values()).unwrap();
         };
-        assert!(error.to_string().starts_with(&format!("training stopped at step {}: the loss is NaN", steps + 1)), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("training stopped at step {}: the loss is NaN", steps + 1)),
+            "{error}"
+        );
         assert_eq!(before, tensor::to_host(trainer.model.parameters().values()).unwrap());
         assert_eq!(trainer.steps_done(), steps);
     }
@@ -415,7 +428,8 @@ mod tests {
     fn parts_give_the_gradient_of_the_whole_batch() {
         let build = |parts| {
             let config = TrainerConfig { parts, batch: 15, ..trainer_config() };
-            Trainer::new(config, model_config(), Arc::new(Constant { poisoned: None }), Seed::new(5), Device::Cpu).unwrap()
+            Trainer::new(config, model_config(), Arc::new(Constant { poisoned: None }), Seed::new(5), Device::Cpu)
+                .unwrap()
         };
         let (mut one, mut four) = (build(1), build(4));
         for _ in 0..10 {

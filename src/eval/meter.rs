@@ -53,16 +53,8 @@ impl<S: Simulator> QualityMeter<S> {
     ///
     /// Fails where their sizes are not the dataset's, the simulator fails, or no transition could be judged.
     pub fn measure(&self, set: &Transitions) -> Result<Measured> {
-        let columns = set.columns();
-        let spec = self.dataset.spec();
-        if (columns.obs_dim(), columns.action_dim()) != (spec.obs_dim, spec.action_dim) {
-            let sizes = (columns.obs_dim(), columns.action_dim());
-            let why = format!(
-                "observation and action sizes {sizes:?}, the dataset's are {:?}",
-                (spec.obs_dim, spec.action_dim)
-            );
-            return Err(Error::invalid("transitions", why));
-        }
+        self.check_sizes(set)?;
+        let (columns, spec) = (set.columns(), self.dataset.spec());
         let (transitions, excluded) = self.judge(set)?;
         let rows: Vec<(usize, Judged)> =
             transitions.iter().enumerate().filter_map(|(row, judged)| Some((row, (*judged)?))).collect();
@@ -112,6 +104,14 @@ impl<S: Simulator> QualityMeter<S> {
         Ok(Measured { quality, transitions, rewards: columns.rewards.clone(), window_returns })
     }
 
+    /// What the simulator says of each transition, in order; absent where it cannot judge one. No figures are made.
+    ///
+    /// Fails where the set's sizes are not the dataset's, and where the simulator fails.
+    pub fn judge_each(&self, set: &Transitions) -> Result<Vec<Option<Judged>>> {
+        self.check_sizes(set)?;
+        Ok(self.judge(set)?.0)
+    }
+
     /// What the figures are for real transitions, which are beyond doubt: the error that is the oracle's own, by
     /// rebuilding states from observations (as for generated transitions) and, where the set has them, from states.
     pub fn floor(&self, real: &Transitions) -> Result<Floor> {
@@ -128,6 +128,16 @@ impl<S: Simulator> QualityMeter<S> {
             .iter()
             .map(|(name, set)| Ok(NamedQuality { name: (*name).into(), quality: self.measure(set)?.quality }));
         Ok(QualityReport { floor: Some(self.floor(real)?), rows: rows.collect::<Result<_>>()? })
+    }
+
+    fn check_sizes(&self, set: &Transitions) -> Result<()> {
+        let (columns, spec) = (set.columns(), self.dataset.spec());
+        let (sizes, ours) = ((columns.obs_dim(), columns.action_dim()), (spec.obs_dim, spec.action_dim));
+        if sizes != ours {
+            let why = format!("observation and action sizes {sizes:?}, the dataset's are {ours:?}");
+            return Err(Error::invalid("transitions", why));
+        }
+        Ok(())
     }
 
     /// Asks the simulator about all transitions with finite numbers.

@@ -196,6 +196,7 @@ fn units(dataset: &Dataset, spec: &Spec) -> Result<Normalizer> {
         column(dataset.actions(), spec.action_dim)?,
         column(dataset.rewards(), 1)?,
     ];
-    let [mean, std] = [|n: &Normalizer| n.mean.clone(), |n: &Normalizer| n.std.clone()].map(|f| parts.iter().flat_map(f).collect());
+    let [mean, std] =
+        [|n: &Normalizer| n.mean.clone(), |n: &Normalizer| n.std.clone()].map(|f| parts.iter().flat_map(f).collect());
     Ok(Normalizer { mean, std })
 }

@@ -1,6 +1,6 @@
 //! A dataset's windows as what the diffusion model learns from.
 
-use replay::{Windows, WindowIndex};
+use replay::{WindowIndex, Windows};
 
 use super::config::Terminals;
 use crate::augment::Guide;

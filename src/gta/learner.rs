@@ -8,9 +8,9 @@ use tch::Device;
 use super::config::GtaConfig;
 use super::examples::{TerminalCode, TrainingWindows};
 use super::generator::{GtaBlueprint, share};
+use crate::Result;
 use crate::augment::{self, Blueprint, BoxError, Guide, Learner, Learning, Progress};
 use crate::diffusion::{StepReport, Trainer};
-use crate::Result;
 
 /// Trains, or goes on training, the diffusion model of a [`GtaConfig`].
 pub struct GtaLearner {

@@ -46,7 +46,8 @@ impl QualityWatch {
                 record(QualityRecord { rows, quality: measured.map(|m| m.quality).map_err(|e| e.to_string()) });
             }
         };
-        let thread = std::thread::Builder::new().name("gta-quality".into()).spawn(judge).map_err(Error::io("thread"))?;
+        let thread =
+            std::thread::Builder::new().name("gta-quality".into()).spawn(judge).map_err(Error::io("thread"))?;
         Ok(Self { every, windows, rows: 0, sender: Some(sender), thread: Some(thread) })
     }
 
@@ -54,7 +55,9 @@ impl QualityWatch {
     pub(super) fn sampled(&mut self, rows: u64, pick: impl FnOnce(usize, Seed) -> Option<Windows>) {
         let turn = self.rows / self.every;
         self.rows += rows;
-        let Some(sender) = self.sender.as_ref().filter(|s| self.rows / self.every > turn && s.is_empty()) else { return };
+        let Some(sender) = self.sender.as_ref().filter(|s| self.rows / self.every > turn && s.is_empty()) else {
+            return;
+        };
         // The windows depend on the turn only, so a run judges the same ones again.
         if let Some(windows) = pick(self.windows, Seed::new(self.rows / self.every)) {
             match sender.try_send((self.rows, windows)) {

@@ -1,0 +1,46 @@
+//! The README's program is an example that compiles, and it runs.
+
+use std::path::Path;
+use std::process::Command;
+
+use gta::envs::{Collect, EnvId, behaviour, collect};
+use gta::replay::formats::{Provenance, d4rl};
+use gta::replay::{Dataset, Spec, Transition};
+
+const PROGRAM: &str = include_str!("../examples/wrap.rs");
+
+#[test]
+fn the_readme_shows_the_example_as_it_is() {
+    assert!(include_str!("../README.md").contains(&format!("```rust\n{PROGRAM}```")));
+    assert!(PROGRAM.lines().filter(|line| !line.trim().is_empty()).count() <= 24, "it is to stay short");
+}
+
+#[test]
+fn the_example_runs_on_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("point-mass.hdf5");
+    let policies = behaviour::point_mass(0.2).unwrap();
+    let plan = Collect { id: EnvId::PointMass, steps: 2_000, seed: 0, threads: Some(1) };
+    let columns = collect(&plan, &[&policies[2]], &|_| ()).unwrap();
+    let mut builder = Dataset::builder(Spec::new(4, 2));
+    for row in 0..columns.len() {
+        let transition = Transition {
+            observation: &columns.observations[row * 4..][..4],
+            action: &columns.actions[row * 2..][..2],
+            reward: columns.rewards[row],
+            next_observation: &columns.next_observations[row * 4..][..4],
+            terminated: columns.terminated[row],
+            truncated: columns.truncated[row],
+        };
+        builder.push(transition).unwrap();
+    }
+    d4rl::write(&file, &builder.build().unwrap(), &Provenance::new()).unwrap();
+
+    // Test binaries lie in `deps`, examples beside it.
+    let here = std::env::current_exe().unwrap();
+    let program = here.parent().and_then(Path::parent).unwrap().join("examples/wrap");
+    let output = Command::new(program).arg(&file).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("2,000") && text.matches("256 rows; learning").count() == 4, "{text}");
+}
