@@ -37,7 +37,7 @@ pub use mixer_unet::{MixerUnet, MixerUnetConfig};
 pub use model::{Model, ModelConfig, Snapshot};
 pub use noise::{NoiseSource, WindowNoise};
 pub use normalizer::Normalizer;
-pub use optimizer::{AdamW, AdamWConfig, RateSchedule, clip};
+pub use optimizer::{AdamW, AdamWConfig, RateSchedule, clip, norm};
 pub use parameters::{Layout, Parameters};
 pub use schedule::{Churn, Schedule};
 pub use solver::{Request, Solver, Start};

@@ -72,6 +72,13 @@ impl AdamW {
     }
 }
 
+/// Euclidean norm of `gradient`, a scalar tensor.
+///
+/// LibTorch's own `norm` adds up in one f32 and is 0.2% off for 30 million weights; its `sum` adds up pairwise.
+pub fn norm(gradient: &Tensor) -> Result<Tensor> {
+    Ok(gradient.f_square()?.f_sum(gradient.kind())?.f_sqrt()?)
+}
+
 /// Shortens `gradient` in place to norm `longest` where its norm, `norm`, is larger.
 pub fn clip(gradient: &mut Tensor, norm: f64, longest: f64) -> Result<()> {
     if norm > longest {

@@ -12,7 +12,7 @@ use super::checkpoint::Checkpoint;
 use super::denoiser::Condition;
 use super::ema::{Ema, EmaConfig};
 use super::model::{Model, ModelConfig, Snapshot};
-use super::optimizer::{AdamW, AdamWConfig, RateSchedule, clip};
+use super::optimizer::{AdamW, AdamWConfig, RateSchedule, clip, norm};
 use super::replica::{Replicas, TrainingBatch};
 use crate::{Error, Result, native, tensor};
 
@@ -246,7 +246,7 @@ impl Trainer {
     fn step_on(&mut self, batch: &TrainingBatch) -> Result<StepReport> {
         let (loss, mut gradient) = self.replicas.gradient(&self.model, batch)?;
         // One transfer for both numbers: on a GPU each is a wait.
-        let both = Tensor::f_stack(&[loss, gradient.f_norm()?], 0)?;
+        let both = Tensor::f_stack(&[loss, norm(&gradient)?], 0)?;
         let both = tensor::to_host(&both)?;
         let (loss, norm) = (f64::from(both[0]), f64::from(both[1]));
         let step = self.step + 1;
