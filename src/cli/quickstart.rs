@@ -66,7 +66,7 @@ impl QuickstartPlan {
     /// Share of the windows, the best, that prompts are drawn from.
     const PREFER_TOP: f64 = 0.5;
     /// Dynamic MSE of a window beyond which the simulator rejects it.
-    const MOST_ERROR: f64 = 0.08;
+    const MOST_ERROR: f64 = 0.06;
 
     /// What was asked for.
     pub fn new(args: QuickstartArgs) -> Result<Self> {
