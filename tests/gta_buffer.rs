@@ -1,4 +1,4 @@
-//! GTA on whole buffers: lazy, reproducible, resumable, nested, on a user's own type. Tiny networks on the point mass.
+//! GTA on whole buffers: lazy, reproducible, resumable, nested. Tiny networks on the point mass.
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use gta::augment::{Alpha, AugmentConfig, Condition, GuideConfig, Pacing, Phase, Until};
 use gta::diffusion::{DenoiserConfig, Guidance, Solver, TrainerConfig, WindowMixerConfig};
 use gta::eval::{NoveltyConfig, QualityConfig, QualityMeter};
-use gta::replay::{Batch, Dataset, Replay, Rng, Seed, Source, Spec, Trajectories, Transition};
+use gta::replay::{Batch, Dataset, Replay, Seed, Source, Spec, Trajectories, Transition};
 use gta::{Contents, GtaBuffer, GtaConfig, Mu, Target, Terminals, envs};
 use tch::Device;
 
@@ -253,64 +253,4 @@ fn a_window_keeps_its_prompts_end_when_it_is_lightly_noised() {
         assert!(ends > 0 && ends < count, "{ends} of {count} prompts ended");
         assert!(f64::from(agree) > 0.95 * f64::from(count), "{terminals:?}: {agree} of {count}");
     }
-}
-
-/// A buffer of one's own: thirty lines make it augmentable.
-struct Mine {
-    spec: Spec,
-    positions: Vec<[f32; 2]>,
-}
-
-impl Mine {
-    fn row(&self, index: usize) -> Transition<'_> {
-        let (observation, next_observation) = (&self.positions[index], &self.positions[index + 1]);
-        let truncated = index % 50 == 49;
-        Transition {
-            observation,
-            action: &[0.1],
-            reward: observation[0],
-            next_observation,
-            terminated: false,
-            truncated,
-        }
-    }
-}
-
-impl Replay for Mine {
-    fn spec(&self) -> &Spec {
-        &self.spec
-    }
-
-    fn len(&self) -> usize {
-        self.positions.len() - 1
-    }
-
-    fn sample_into(&mut self, rows: usize, rng: &mut Rng, batch: &mut Batch) -> gta::replay::Result<()> {
-        batch.reset(&self.spec);
-        for _ in 0..rows {
-            let index = rand::RngExt::random_range(rng, 0..self.len());
-            batch.push(self.row(index), Source::Real(index));
-        }
-        Ok(())
-    }
-}
-
-impl Trajectories for Mine {
-    fn dataset(&self) -> gta::replay::Result<Dataset> {
-        let mut builder = Dataset::builder(self.spec.clone());
-        (0..self.len()).try_for_each(|index| builder.push(self.row(index)))?;
-        builder.build()
-    }
-}
-
-#[test]
-fn a_buffer_of_ones_own_is_augmented() {
-    let positions = (0..401).map(|t| [(t as f32 / 5.0).sin(), (t as f32 / 5.0).cos()]).collect();
-    let mine = Mine { spec: Spec::new(2, 1), positions };
-    let mut config = tiny(2);
-    config.augment.until = Until::Wait;
-    let mut buffer = GtaBuffer::builder(mine).config(config).device(Device::Cpu).build().unwrap();
-    let batch = buffer.sample(64, &mut Seed::new(0).rng()).unwrap();
-    assert_eq!(batch.sources.iter().filter(|s| matches!(s, Source::Generated { .. })).count(), 32);
-    assert_eq!(buffer.into_inner().positions.len(), 401);
 }

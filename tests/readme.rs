@@ -1,4 +1,4 @@
-//! The README's program is an example that compiles, and it runs.
+//! The README's program is an example that compiles; it and the other examples run.
 
 use std::path::Path;
 use std::process::Command;
@@ -36,11 +36,23 @@ fn the_example_runs_on_a_file() {
     }
     d4rl::write(&file, &builder.build().unwrap(), &Provenance::new()).unwrap();
 
+    let text = run("wrap", &[&file]);
+    assert!(text.contains("2,000") && text.matches("256 rows; learning").count() == 4, "{text}");
+}
+
+#[test]
+fn a_buffer_of_ones_own_is_augmented() {
+    let text = run("own_buffer", &[]);
+    assert!(text.starts_with("256 rows, 128 of them generated; "), "{text}");
+}
+
+/// Runs an example and returns what it printed.
+fn run(example: &str, arguments: &[&Path]) -> String {
     // Test binaries lie in `deps`, examples beside it.
     let here = std::env::current_exe().unwrap();
-    let program = here.parent().and_then(Path::parent).unwrap().join("examples/wrap");
-    let output = Command::new(program).arg(&file).output().unwrap();
+    let program = here.parent().and_then(Path::parent).unwrap().join("examples").join(example);
+    let output = Command::new(program).args(arguments).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("2,000") && text.matches("256 rows; learning").count() == 4, "{text}");
+    text
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread;
 
-use replay::{Error, Result};
+use replay::{Error, Result, Seed};
 use serde::{Deserialize, Serialize};
 
 use super::{FilterConfig, GuideConfig, Pacing};
@@ -82,6 +82,17 @@ impl AugmentConfig {
         }
         self.pacing.validate()?;
         self.filter.validate()
+    }
+
+    /// What the guide of a buffer with these settings draws prompts by.
+    pub fn guide_seed(&self) -> Seed {
+        Seed::new(self.seed).fork("guide", 0)
+    }
+
+    /// What the learner of a buffer with these settings learns by. Learning outside of a buffer by it gives the model
+    /// that the buffer would learn.
+    pub fn learning_seed(&self) -> Seed {
+        Seed::new(self.seed).fork("learn", 0)
     }
 
     /// Threads that generate.

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use replay::{Dataset, Seed};
+use replay::Dataset;
 
 use super::error::catch;
 use super::exchange::Exchange;
@@ -96,9 +96,8 @@ fn prepare(exchange: &Exchange, job: Job) -> Result<Option<Plant>, Failure> {
     let Job { dataset, mut learner, check, config } = job;
     let preparing = |error: BoxError| Failure::new("preparing the windows to learn from", error);
     let opening = |error: Error| Failure::new("opening the store of generated windows", error.into());
-    let root = Seed::new(config.seed);
     let identity = config.store.is_some().then(|| identity(&dataset, &config, check.as_ref()));
-    let guide = Guide::new(&dataset, config.guide.clone(), root.fork("guide", 0)).map_err(|e| preparing(e.into()))?;
+    let guide = Guide::new(&dataset, config.guide.clone(), config.guide_seed()).map_err(|e| preparing(e.into()))?;
     let filter = Filter::new(&dataset, config.filter, check).map_err(|e| preparing(e.into()))?;
     let store = config.store.as_deref().zip(identity);
     let mut store = store
@@ -107,7 +106,7 @@ fn prepare(exchange: &Exchange, job: Job) -> Result<Option<Plant>, Failure> {
         .map_err(opening)?;
 
     let (report, proceed) = (|progress| exchange.learning(progress), || exchange.proceed());
-    let task = Learning::new(&guide, root.fork("learn", 0)).with_progress(&report).with_proceed(&proceed);
+    let task = Learning::new(&guide, config.learning_seed()).with_progress(&report).with_proceed(&proceed);
     let learned = catch(|| learner.learn(&task));
     // What learning needed (optimiser, device memory) must not stay while generating.
     drop(learner);

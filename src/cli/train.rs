@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow};
 use gta::augment::{self, AugmentConfig, Blueprint, Guide, Learning, Pacing};
-use gta::replay::{Dataset, Seed, formats};
+use gta::replay::{Dataset, formats};
 use gta::{GtaBuffer, GtaLearner};
 use serde_json::json;
 
@@ -35,11 +35,10 @@ impl Plan {
         prepare(console, &self.settings, &self.folder)?;
         let config = &self.settings.config;
         // The seeds are those of a buffer, which so goes on from here.
-        let root = Seed::new(config.augment.seed);
-        let guide = Guide::new(&dataset, config.augment.guide.clone(), root.fork("guide", 0))?;
+        let guide = Guide::new(&dataset, config.augment.guide.clone(), config.augment.guide_seed())?;
         let training = Training::new(console);
         let report = |progress: augment::Progress| training.at(progress.step, progress.total, progress.loss);
-        let task = Learning::new(&guide, root.fork("learn", 0)).with_progress(&report);
+        let task = Learning::new(&guide, config.augment.learning_seed()).with_progress(&report);
         training.at(0, 0, f64::NAN);
         let mut learner = GtaLearner::new(config.clone(), Some(self.folder.clone()), self.settings.device);
         let model = learner.train(&task).map_err(|error| anyhow!(error).context("training failed"))?;

@@ -20,7 +20,12 @@ impl Axis {
             (low, high) = (low - apart, high + apart);
         }
         let (step, margin) = (round_step((high - low) / ticks.max(1) as f64), 0.02 * (high - low));
-        Self { low: low - margin, high: high + margin, step }
+        let mut axis = Self { low: low - margin, high: high + margin, step };
+        // A step nearly as long as the axis may pass over it: then the next shorter one.
+        while axis.ticks().is_empty() {
+            axis.step = round_step(0.4 * axis.step);
+        }
+        axis
     }
 
     /// An axis from 0 to the first round tick that is not below `high`.
@@ -82,6 +87,7 @@ mod tests {
         assert_eq!(labels(&Axis::around(0.03, 0.97, 5)), ["0.2", "0.4", "0.6", "0.8"]);
         assert_eq!(labels(&Axis::around(-63.0, 212.0, 6)), ["\u{2212}50", "0", "50", "100", "150", "200"]);
         assert_eq!(labels(&Axis::around(5.2, 6.1, 4)), ["5.5", "6.0"]);
+        assert_eq!(labels(&Axis::around(5.0, 48.0, 2)), ["20", "40"]);
         assert_eq!(labels(&Axis::up_to(2e-5, 2)), ["0", "1e-5", "2e-5"]);
         assert_eq!(labels(&Axis::up_to(25e5, 3)), ["0", "1e6", "2e6", "3e6"]);
         assert_eq!(labels(&Axis::up_to(13.6, 5)), ["0", "5", "10", "15"]);
