@@ -47,6 +47,7 @@ pub mod eval;
 mod gta;
 pub mod native;
 mod oracle;
+mod recording;
 mod tensor;
 
 pub use envs;
@@ -58,3 +59,4 @@ pub use crate::gta::{
 };
 pub use error::{Error, Result};
 pub use oracle::dynamics_check;
+pub use recording::recorded;

@@ -47,26 +47,13 @@ mod tests {
     use super::*;
     use crate::augment::{Filter, FilterConfig, Guide, GuideConfig};
     use envs::{Collect, EnvId, behaviour, collect};
-    use replay::{Seed, Spec, Transition};
+    use replay::Seed;
 
     #[test]
     fn windows_that_break_the_dynamics_are_rejected_and_real_ones_kept() {
         let policies = behaviour::point_mass(0.3).unwrap();
         let plan = Collect { id: EnvId::PointMass, steps: 400, seed: 1, threads: Some(1) };
-        let columns = collect(&plan, &[&policies[1]], &|_| ()).unwrap();
-        let mut builder = Dataset::builder(Spec::new(4, 2));
-        for row in 0..columns.len() {
-            let transition = Transition {
-                observation: &columns.observations[row * 4..][..4],
-                action: &columns.actions[row * 2..][..2],
-                reward: columns.rewards[row],
-                next_observation: &columns.next_observations[row * 4..][..4],
-                terminated: columns.terminated[row],
-                truncated: columns.truncated[row],
-            };
-            builder.push(transition).unwrap();
-        }
-        let dataset = builder.build().unwrap();
+        let dataset = crate::recorded(collect(&plan, &[&policies[1]], &|_| ()).unwrap()).unwrap();
         let guide = Guide::new(&dataset, GuideConfig { horizon: 5, ..GuideConfig::default() }, Seed::new(0)).unwrap();
         let mut windows = guide.windows(&[0, 50, 100]);
         // The second window jumps in its third row.

@@ -17,22 +17,7 @@ fn point_mass(steps: usize) -> Dataset {
     let policies = envs::behaviour::point_mass(0.2).unwrap();
     let policies: Vec<&dyn envs::Policy> = policies.iter().map(|p| p as &dyn envs::Policy).collect();
     let plan = envs::Collect { id: envs::EnvId::PointMass, steps, seed: 0, threads: Some(1) };
-    let columns = envs::collect(&plan, &policies, &|_| ()).unwrap();
-    let spec = Spec::new(columns.spec.obs_dim, columns.spec.action_dim);
-    let (o, a) = (spec.obs_dim, spec.action_dim);
-    let mut builder = Dataset::builder(spec);
-    for row in 0..columns.len() {
-        let transition = Transition {
-            observation: &columns.observations[row * o..][..o],
-            action: &columns.actions[row * a..][..a],
-            reward: columns.rewards[row],
-            next_observation: &columns.next_observations[row * o..][..o],
-            terminated: columns.terminated[row],
-            truncated: columns.truncated[row],
-        };
-        builder.push(transition).unwrap();
-    }
-    builder.build().unwrap()
+    gta::recorded(envs::collect(&plan, &policies, &|_| ()).unwrap()).unwrap()
 }
 
 /// A configuration that trains and fills in about a second.

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use gta::envs::{Collect, EnvId, behaviour, collect};
 use gta::replay::formats::{Provenance, d4rl};
-use gta::replay::{Dataset, Spec, Transition};
 
 const PROGRAM: &str = include_str!("../examples/wrap.rs");
 
@@ -21,20 +20,8 @@ fn the_example_runs_on_a_file() {
     let file = folder.path().join("point-mass.hdf5");
     let policies = behaviour::point_mass(0.2).unwrap();
     let plan = Collect { id: EnvId::PointMass, steps: 2_000, seed: 0, threads: Some(1) };
-    let columns = collect(&plan, &[&policies[2]], &|_| ()).unwrap();
-    let mut builder = Dataset::builder(Spec::new(4, 2));
-    for row in 0..columns.len() {
-        let transition = Transition {
-            observation: &columns.observations[row * 4..][..4],
-            action: &columns.actions[row * 2..][..2],
-            reward: columns.rewards[row],
-            next_observation: &columns.next_observations[row * 4..][..4],
-            terminated: columns.terminated[row],
-            truncated: columns.truncated[row],
-        };
-        builder.push(transition).unwrap();
-    }
-    d4rl::write(&file, &builder.build().unwrap(), &Provenance::new()).unwrap();
+    let dataset = gta::recorded(collect(&plan, &[&policies[2]], &|_| ()).unwrap()).unwrap();
+    d4rl::write(&file, &dataset, &Provenance::new()).unwrap();
 
     let text = run("wrap", &[&file]);
     assert!(text.contains("2,000") && text.matches("256 rows; learning").count() == 4, "{text}");

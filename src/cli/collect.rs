@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use gta::envs::{self, Collect, Collected, EnvId, GaussianPolicy, LinearPolicy, MlpPolicy, Policy, UniformPolicy};
+use gta::envs::{self, Collect, EnvId, GaussianPolicy, LinearPolicy, MlpPolicy, Policy, UniformPolicy};
+use gta::replay::Dataset;
 use gta::replay::formats::{Provenance, d4rl};
-use gta::replay::{Columns, Dataset, Spec, States};
 use serde_json::json;
 
 use super::args::CollectArgs;
@@ -159,7 +159,7 @@ impl Recording {
         let collected = envs::collect(&self.collect, &policies, &|done| progress.at(done as u64, Some(total), ""))?;
         let episodes = thousands(collected.episodes.len() as u64);
         progress.finish(format_args!("{} transitions in {episodes} episodes", thousands(total)));
-        dataset(collected)
+        Ok(gta::recorded(collected)?)
     }
 
     /// How it was made, for its file.
@@ -176,23 +176,6 @@ impl Recording {
             .set("seed", self.collect.seed);
         provenance
     }
-}
-
-/// What was collected as a dataset, without a copy.
-fn dataset(collected: Collected) -> Result<Dataset> {
-    let task = collected.spec;
-    let spec = Spec::new(task.obs_dim, task.action_dim).with_action_bounds(task.action_low, task.action_high)?;
-    let columns = Columns {
-        observations: collected.observations,
-        actions: collected.actions,
-        rewards: collected.rewards,
-        next_observations: collected.next_observations,
-        terminated: collected.terminated,
-        truncated: collected.truncated,
-    };
-    let states = States { qpos: collected.qpos, qvel: collected.qvel, nq: task.nq, nv: task.nv };
-    // Every collected episode ends with a flag, so no further breaks are needed.
-    Ok(Dataset::from_columns(spec, columns, &[], Some(states))?)
 }
 
 #[cfg(test)]
