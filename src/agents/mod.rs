@@ -10,6 +10,8 @@
 //!
 //! Letters in shapes: `B` rows of a batch, `O` observation size, `A` action size, `N` critics.
 
+#[cfg(test)]
+mod golden;
 mod learner;
 mod metrics;
 mod network;
