@@ -44,6 +44,7 @@ pub mod baselines;
 pub mod diffusion;
 mod error;
 pub mod eval;
+pub mod experiment;
 mod gta;
 pub mod native;
 mod oracle;

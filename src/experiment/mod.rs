@@ -1,0 +1,6 @@
+//! One TOML file is one run.
+
+pub mod events;
+mod written;
+
+pub use written::Change;
