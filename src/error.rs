@@ -47,6 +47,14 @@ pub enum Error {
         /// What was expected and what was found.
         why: String,
     },
+    /// One of several agents that are trained side by side failed.
+    #[error("seed {seed}: {source}")]
+    Seed {
+        /// Its seed.
+        seed: u64,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// A number that is no longer finite while training.
     #[error("training stopped at step {step}: {quantity} is {value}; lower the learning rate or check the data")]
     Diverged {

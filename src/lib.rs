@@ -63,4 +63,4 @@ pub use crate::gta::{
 };
 pub use error::{Error, Result};
 pub use oracle::dynamics_check;
-pub use recording::recorded;
+pub use recording::{Behaviour, Recording, recorded};

@@ -1,4 +1,7 @@
-//! How good transitions are: the paper's quality metrics, the statistics behind them, and their tables and pictures.
+//! How good transitions and agents are: the paper's quality metrics, scores, the statistics behind them, and their tables
+//! and pictures.
+//!
+//! [`evaluate`] runs an agent's policy in its task; [`references`] and [`OverSeeds`] make scores of what it returned.
 //!
 //! The flow: a [`QualityMeter`] knows the dataset, a [`Simulator`] of the task and the settings. It takes
 //! [`Transitions`] (windows, a batch, or rows of a dataset) and gives [`Measured`] values: one [`Quality`] to report,
@@ -22,6 +25,8 @@ mod novelty;
 mod picture;
 mod quality;
 mod report;
+mod rollout;
+mod score;
 mod screen;
 mod simulator;
 mod stats;
@@ -36,6 +41,8 @@ pub use novelty::{Novelty, NoveltyConfig, NoveltyScale, NoveltyValues, novelty, 
 pub use picture::{Panel, Picture, Points, Series};
 pub use quality::{Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Terminals, WindowReturn};
 pub use report::{Floor, NamedQuality, QualityReport};
+pub use rollout::{Evaluation, evaluate};
+pub use score::{OverSeeds, references};
 pub use simulator::{Simulator, SimulatorError, Truth};
 pub use stats::{Bootstrap, Interval, Summary, mean, pearson, quantile, standard_deviation};
 pub use table::Table;
