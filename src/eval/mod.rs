@@ -18,6 +18,7 @@
 //! | Welch's t-test | Table 20 | [`welch()`] |
 
 mod axis;
+mod curves;
 mod error;
 mod meter;
 mod nearest;
@@ -34,6 +35,7 @@ mod table;
 mod transitions;
 mod welch;
 
+pub use curves::{Curve, Level};
 pub use error::{Error, Result};
 pub use meter::QualityMeter;
 pub use nearest::{Nearest, nearest};
@@ -42,6 +44,7 @@ pub use picture::{Panel, Picture, Points, Series};
 pub use quality::{Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Terminals, WindowReturn};
 pub use report::{Floor, NamedQuality, QualityReport};
 pub use rollout::{Evaluation, evaluate};
+pub(crate) use score::number;
 pub use score::{OverSeeds, references};
 pub use simulator::{Simulator, SimulatorError, Truth};
 pub use stats::{Bootstrap, Interval, Summary, mean, pearson, quantile, standard_deviation};

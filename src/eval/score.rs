@@ -3,7 +3,7 @@
 use envs::{EnvId, ReferenceReturns};
 use replay::Seed;
 use replay::formats::Provenance;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::stats::{Bootstrap, Interval, mean, standard_deviation};
 
@@ -25,13 +25,19 @@ pub fn references(id: Option<&str>, env: EnvId, file: &Provenance) -> Option<Ref
 pub struct OverSeeds {
     /// Seeds.
     pub count: usize,
-    /// Their mean.
+    /// Their mean; not a number where one of them is not.
+    #[serde(deserialize_with = "number")]
     pub mean: f64,
     /// Their sample standard deviation (`n - 1`), what the paper's tables print behind the sign ±: Table 20's p-values
     /// follow from those figures only if they are sample deviations. `None` for a single seed.
     pub standard_deviation: Option<f64>,
     /// Bootstrap interval of the mean over seeds; `None` for a single seed. With three seeds it can only be rough.
     pub interval: Option<Interval>,
+}
+
+/// Reads a number from JSON, which writes those that are not finite as null.
+pub(crate) fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl OverSeeds {
@@ -45,8 +51,10 @@ impl OverSeeds {
         Some(Self {
             count: values.len(),
             mean: mean(values),
-            standard_deviation: (values.len() > 1).then_some(deviation),
-            interval: Bootstrap::default().mean_over_clusters(values, &vec![1; values.len()], &seed),
+            standard_deviation: (values.len() > 1 && deviation.is_finite()).then_some(deviation),
+            interval: Bootstrap::default()
+                .mean_over_clusters(values, &vec![1; values.len()], &seed)
+                .filter(|interval| interval.low.is_finite() && interval.high.is_finite()),
         })
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use envs::EnvId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::augmentation::{Augmentation, OracleFigures};
 use super::config::RunConfig;
@@ -12,7 +12,7 @@ use super::log::Log;
 use super::run::seed_folder;
 use super::training::METRICS;
 use crate::augment::Rejections;
-use crate::eval::OverSeeds;
+use crate::eval::{OverSeeds, number};
 use crate::training::write_atomically;
 use crate::{Error, Result};
 
@@ -55,17 +55,26 @@ pub struct SeedSummary {
     /// The seed.
     pub seed: u64,
     /// Score of the last evaluation.
+    #[serde(deserialize_with = "number")]
     pub last: f64,
     /// Best score of all evaluations.
+    #[serde(deserialize_with = "number")]
     pub best: f64,
     /// Update of the best, the first of them.
     pub best_update: u64,
     /// Mean return of the last evaluation.
+    #[serde(deserialize_with = "number")]
     pub last_return: f64,
     /// Updates with an evaluation.
     pub updates: Vec<u64>,
-    /// Their scores.
+    /// Their scores; not a number where the simulation became unstable.
+    #[serde(deserialize_with = "numbers")]
     pub scores: Vec<f64>,
+}
+
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+    let numbers: Vec<Option<f64>> = Vec::deserialize(deserializer)?;
+    Ok(numbers.into_iter().map(|number| number.unwrap_or(f64::NAN)).collect())
 }
 
 /// The data of a run.
@@ -186,7 +195,8 @@ impl SeedSummary {
             return Err(Error::Run { path, why: "it has no evaluation".into() });
         };
         // The first of equals: ties say nothing for training longer.
-        let best = (0..scores.len()).rev().max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0);
+        let finite = (0..scores.len()).rev().filter(|&at| scores[at].is_finite());
+        let best = finite.max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap_or(0);
         Ok(Self { seed, last, best: scores[best], best_update: updates[best], last_return, updates, scores })
     }
 }

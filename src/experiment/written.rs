@@ -233,6 +233,11 @@ fn set(entries: &mut Vec<Entry>, path: &str, value: &Value) -> Result<(), String
     if key.is_empty() {
         return Err("a part of its name is empty".into());
     }
+    let is = |kind: &Entry| matches!(&kind.item, Item::Value(written) if written == value);
+    if rest.is_none() && key == "kind" && !entries.iter().any(|entry| entry.key == key && is(entry)) {
+        // What else is written in the group are settings of another kind.
+        entries.clear();
+    }
     let position = entries.iter().position(|entry| entry.key == key).unwrap_or(entries.len());
     if position == entries.len() {
         entries.push(Entry { key: key.into(), origin: Origin::Change, item: Item::Table(Vec::new()) });
@@ -398,6 +403,11 @@ mod tests {
         assert_eq!(whole, Whole { updates: 1000, agent, seeds: vec![5] });
         let two = read("agent.kind = 'two'\nagent.depth = 3", &[]).unwrap();
         assert_eq!(two.agent, Tagged::Two { depth: 3 });
+        // Another kind starts afresh, the same one does not.
+        let changes = [("agent.kind", json!("two")), ("agent.depth", json!(4))];
+        assert_eq!(read("[agent]\nbatch = 3\nkind = 'one'", &changes).unwrap().agent, Tagged::Two { depth: 4 });
+        let same = read("[agent]\nkind = 'one'\nbatch = 3", &[("agent.kind", json!("one"))]).unwrap();
+        assert_eq!(same.agent, Tagged::One(Inner { batch: 3, rate: 0.1 }));
     }
 
     #[test]
