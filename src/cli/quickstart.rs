@@ -13,11 +13,11 @@ use gta::eval::{
 };
 use gta::replay::Seed;
 use gta::replay::formats::{self, d4rl};
-use gta::{Contents, GtaConfig, Mu, Target, dynamics_check};
+use gta::{Behaviour, Contents, GtaConfig, Mu, Recording, Target, dynamics_check};
 use serde_json::json;
 
 use super::args::QuickstartArgs;
-use super::collect::{Actor, Recording};
+use super::collect;
 use super::comparison::Sets;
 use super::output::{self, Console, duration, thousands};
 use super::settings::{self, Settings};
@@ -96,7 +96,7 @@ impl QuickstartPlan {
         let collect = Collect { id: Self::ENV, steps, seed: args.seed, threads: None };
         Ok(Self {
             out: args.out,
-            recording: Recording { collect, actors: vec![Actor::BuiltIn], noise: Some(Self::ACTION_NOISE) },
+            recording: Recording { collect, behaviours: vec![Behaviour::BuiltIn], noise: Some(Self::ACTION_NOISE) },
             settings: Settings { config, from_folder: None, device: args.device.resolve()? },
             transitions,
             windows,
@@ -191,7 +191,7 @@ impl QuickstartPlan {
             console.remark(format_args!("found {}", path.display()));
             return Ok(());
         }
-        Ok(d4rl::write(path, &self.recording.record(console)?, &ours)?)
+        Ok(d4rl::write(path, &collect::record(console, &self.recording)?, &ours)?)
     }
 
     /// Fails where the folder's model is being trained with other settings.
