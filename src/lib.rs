@@ -30,6 +30,7 @@
 //! | [`augment`] | the decorator: prompts, pool, workers, pacing; knows no model and no task |
 //! | [`diffusion`] | EDM: networks, training, sampling; knows no rewards and no tasks |
 //! | [`GtaBuffer`], [`GtaConfig`] | the two put together as in the paper |
+//! | [`agents`] | offline RL on any buffer: BC, TD3+BC, IQL, CQL, MCQ, Decision Transformer, ReBRAC |
 //! | [`baselines`] | other augmentations behind the same traits |
 //! | [`eval`] | quality of data, statistics, tables, pictures |
 //! | [`native`] | LibTorch and GPU on this machine, threads, memory |
@@ -39,6 +40,7 @@
 //! `B` rows of a batch or windows, `H` transitions of a window (the horizon), `T = H + 1` rows of a window, `O`
 //! observation size, `A` action size, `D = O + A + 1` numbers of a window's row.
 
+pub mod agents;
 pub mod augment;
 pub mod baselines;
 pub mod diffusion;
@@ -49,6 +51,7 @@ pub mod native;
 mod oracle;
 mod recording;
 mod tensor;
+mod training;
 
 pub use envs;
 pub use replay;

@@ -4,9 +4,9 @@ use replay::Seed;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use super::initializer::Initializer;
 use super::{MixerUnet, MixerUnetConfig, WindowMixer, WindowMixerConfig};
-use crate::Result;
+use crate::training::Initializer;
+use crate::{Error, Result};
 
 /// What the windows of a batch are asked to be.
 #[derive(Debug)]
@@ -71,4 +71,13 @@ impl DenoiserConfig {
             Self::MixerUnet(config) => Box::new(MixerUnet::new(&init, config, rows, row_dim)?),
         })
     }
+}
+
+/// Refuses a setting below `least`.
+pub(super) fn at_least(name: &str, value: i64, least: i64) -> Result<()> {
+    if value < least {
+        let (name, why) = (format!("denoiser.{name}"), format!("must be at least {least}, is {value}"));
+        return Err(Error::Config { name, why });
+    }
+    Ok(())
 }

@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
+use super::denoiser::at_least;
 use super::embedding::Fourier;
-use super::initializer::{Initializer, Layer, at_least};
 use super::{Condition, Denoiser};
+use crate::training::{Initializer, Layer};
 use crate::{Error, Result};
 
 /// Settings of [`MixerUnet`].

@@ -8,7 +8,6 @@
 //! Letters used in shapes: `B` windows, `T` rows of a window (`H` transitions and the state they end in), `D` numbers
 //! in a row, `C` numbers in a condition.
 
-mod checkpoint;
 mod denoiser;
 mod edm;
 mod ema;
@@ -16,19 +15,17 @@ mod embedding;
 #[cfg(test)]
 mod gaussian;
 mod guidance;
-mod initializer;
 mod mixer_unet;
 mod model;
 mod noise;
 mod normalizer;
-mod optimizer;
-mod parameters;
 mod replica;
 mod schedule;
 mod solver;
 mod trainer;
 mod window_mixer;
 
+pub use crate::training::{AdamW, AdamWConfig, Layout, Parameters, RateSchedule, clip, norm};
 pub use denoiser::{Condition, Denoiser, DenoiserConfig};
 pub use edm::{Edm, Preconditioning};
 pub use ema::{Ema, EmaConfig};
@@ -37,8 +34,6 @@ pub use mixer_unet::{MixerUnet, MixerUnetConfig};
 pub use model::{Model, ModelConfig, Snapshot};
 pub use noise::{NoiseSource, WindowNoise};
 pub use normalizer::Normalizer;
-pub use optimizer::{AdamW, AdamWConfig, RateSchedule, clip, norm};
-pub use parameters::{Layout, Parameters};
 pub use schedule::{Churn, Schedule};
 pub use solver::{Request, Solver, Start};
 pub use trainer::{Examples, StepReport, Trainer, TrainerConfig};

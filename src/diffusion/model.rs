@@ -10,7 +10,7 @@ use tch::{Device, Tensor, nn::VarStore};
 use super::denoiser::{Denoiser, DenoiserConfig};
 use super::edm::Edm;
 use super::normalizer::Normalizer;
-use super::parameters::{Layout, Parameters};
+use crate::training::{Layout, Parameters};
 use crate::{Error, Result, tensor};
 
 /// Everything about a model but its weights.

@@ -8,12 +8,11 @@ use replay::{Seed, fill_normal};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::checkpoint::Checkpoint;
 use super::denoiser::Condition;
 use super::ema::{Ema, EmaConfig};
 use super::model::{Model, ModelConfig, Snapshot};
-use super::optimizer::{AdamW, AdamWConfig, RateSchedule, clip, norm};
 use super::replica::{Replicas, TrainingBatch};
+use crate::training::{AdamW, AdamWConfig, Checkpoint, RateSchedule, clip, norm};
 use crate::{Error, Result, native, tensor};
 
 /// What a diffusion model learns from: windows of numbers, each with one condition.

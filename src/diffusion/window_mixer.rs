@@ -8,10 +8,11 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::denoiser::at_least;
 use super::embedding::Fourier;
-use super::initializer::{Initializer, Layer, at_least};
 use super::{Condition, Denoiser};
 use crate::Result;
+use crate::training::{Initializer, Layer};
 
 /// Settings of [`WindowMixer`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

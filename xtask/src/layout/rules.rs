@@ -60,9 +60,10 @@ const TOP_LEVEL: [&str; 11] = [
 ];
 
 /// `(folder, names that its code may not use)`. `tch` and `envs` are crates, the others modules of ours.
-const LAYERS: [(&str, &[&str]); 5] = [
+const LAYERS: [(&str, &[&str]); 6] = [
     ("src/augment", &["tch", "envs", "diffusion", "agents", "baselines", "eval", "experiment", "cli"]),
     ("src/diffusion", &["envs", "agents", "baselines", "eval", "experiment", "cli"]),
+    ("src/training", &["envs", "augment", "diffusion", "agents", "baselines", "eval", "experiment", "cli"]),
     ("src/agents", &["envs", "baselines", "eval", "experiment", "cli"]),
     ("src/baselines", &["envs", "agents", "eval", "experiment", "cli"]),
     ("src/eval", &["experiment", "cli"]),

@@ -47,6 +47,11 @@ impl AdamW {
         Self { config, first, second, steps }
     }
 
+    /// Steps made.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// First and second moment, `[P]` each.
     pub fn moments(&self) -> (&Tensor, &Tensor) {
         (&self.first, &self.second)

@@ -4,26 +4,24 @@ use rand::Rng as _;
 use replay::{Rng, Seed};
 use tch::{Tensor, nn};
 
-use crate::{Error, Result};
-
 /// A place in a variable store to create variables at.
-pub(super) struct Initializer<'a> {
+pub(crate) struct Initializer<'a> {
     path: nn::Path<'a>,
     seed: Seed,
 }
 
 impl<'a> Initializer<'a> {
-    pub(super) fn new(path: &nn::Path<'a>, seed: Seed) -> Self {
+    pub(crate) fn new(path: &nn::Path<'a>, seed: Seed) -> Self {
         Self { path: path.clone(), seed }
     }
 
     /// The place called `name` below this one; dots in the name go down several levels.
-    pub(super) fn sub(&self, name: &str) -> Self {
+    pub(crate) fn sub(&self, name: &str) -> Self {
         Self { path: name.split('.').fold(self.path.clone(), |path, part| path.sub(part)), seed: self.seed }
     }
 
     /// A trained variable, uniform in `±bound`.
-    pub(super) fn uniform(&self, name: &str, shape: &[i64], bound: f64) -> Tensor {
+    pub(crate) fn uniform(&self, name: &str, shape: &[i64], bound: f64) -> Tensor {
         // 24 bits are all that an f32 in [0, 1) holds.
         let value = |rng: &mut Rng| ((f64::from(rng.next_u32() >> 8) / f64::from(1 << 23) - 1.0) * bound) as f32;
         let mut rng = self.rng(name);
@@ -31,32 +29,32 @@ impl<'a> Initializer<'a> {
     }
 
     /// A trained variable of one value.
-    pub(super) fn constant(&self, name: &str, shape: &[i64], value: f32) -> Tensor {
+    pub(crate) fn constant(&self, name: &str, shape: &[i64], value: f32) -> Tensor {
         self.add(name, shape, vec![value; count(shape)], true)
     }
 
     /// A trained variable, normal with mean 0.
-    pub(super) fn normal(&self, name: &str, shape: &[i64], std: f32) -> Tensor {
+    pub(crate) fn normal(&self, name: &str, shape: &[i64], std: f32) -> Tensor {
         self.add(name, shape, self.normals(name, shape, std), true)
     }
 
     /// A normal variable that is saved with the network but not trained.
-    pub(super) fn fixed_normal(&self, name: &str, shape: &[i64]) -> Tensor {
+    pub(crate) fn fixed_normal(&self, name: &str, shape: &[i64]) -> Tensor {
         self.add(name, shape, self.normals(name, shape, 1.0), false)
     }
 
     /// Given numbers that are saved with the network but not trained.
-    pub(super) fn fixed(&self, name: &str, values: Vec<f32>) -> Tensor {
+    pub(crate) fn fixed(&self, name: &str, values: Vec<f32>) -> Tensor {
         self.add(name, &[values.len() as i64], values, false)
     }
 
     /// A fully connected layer with PyTorch's default start.
-    pub(super) fn linear(&self, name: &str, inputs: i64, outputs: i64) -> Layer {
+    pub(crate) fn linear(&self, name: &str, inputs: i64, outputs: i64) -> Layer {
         self.layer(name, &[outputs, inputs], outputs, inputs)
     }
 
     /// A layer that starts as the constant `bias`.
-    pub(super) fn zero_linear(&self, name: &str, inputs: i64, bias: &[f32]) -> Layer {
+    pub(crate) fn zero_linear(&self, name: &str, inputs: i64, bias: &[f32]) -> Layer {
         let (here, outputs) = (self.sub(name), bias.len() as i64);
         Layer {
             weight: here.constant("weight", &[outputs, inputs], 0.0),
@@ -65,15 +63,22 @@ impl<'a> Initializer<'a> {
     }
 
     /// A layer of `weight` shape `shape` with PyTorch's default start: weight and bias uniform in `±1 / sqrt(fan_in)`.
-    pub(super) fn layer(&self, name: &str, shape: &[i64], outputs: i64, fan_in: i64) -> Layer {
+    pub(crate) fn layer(&self, name: &str, shape: &[i64], outputs: i64, fan_in: i64) -> Layer {
         let (here, bound) = (self.sub(name), (fan_in as f64).powf(-0.5));
         Layer { weight: here.uniform("weight", shape, bound), bias: here.uniform("bias", &[outputs], bound) }
     }
 
     /// Scale 1 and shift 0 of a normalisation over `channels`.
-    pub(super) fn norm(&self, name: &str, channels: i64) -> Layer {
+    pub(crate) fn norm(&self, name: &str, channels: i64) -> Layer {
         let here = self.sub(name);
         Layer { weight: here.constant("weight", &[channels], 1.0), bias: here.constant("bias", &[channels], 0.0) }
+    }
+
+    /// A trained variable whose numbers `fill` writes, drawn from the variable's own stream.
+    pub(crate) fn filled(&self, name: &str, shape: &[i64], fill: impl FnOnce(&mut Rng, &mut [f32])) -> Tensor {
+        let mut values = vec![0.0; count(shape)];
+        fill(&mut self.rng(name), &mut values);
+        self.add(name, shape, values, true)
     }
 
     fn normals(&self, name: &str, shape: &[i64], std: f32) -> Vec<f32> {
@@ -100,35 +105,26 @@ fn count(shape: &[i64]) -> usize {
 
 /// Weight and bias of a layer.
 #[derive(Debug)]
-pub(super) struct Layer {
-    pub(super) weight: Tensor,
-    pub(super) bias: Tensor,
+pub(crate) struct Layer {
+    pub(crate) weight: Tensor,
+    pub(crate) bias: Tensor,
 }
 
 impl Layer {
     /// `x W^T + b` over the last dimension.
-    pub(super) fn linear(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn linear(&self, x: &Tensor) -> Tensor {
         x.linear(&self.weight, Some(&self.bias))
     }
 
     /// Convolution of `[B, C, T, D]` images.
-    pub(super) fn conv(&self, x: &Tensor, stride: [i64; 2], padding: i64) -> Tensor {
+    pub(crate) fn conv(&self, x: &Tensor, stride: [i64; 2], padding: i64) -> Tensor {
         x.conv2d(&self.weight, Some(&self.bias), stride, [padding, padding], [1, 1], 1)
     }
 
     /// Layer normalisation over the last dimension.
-    pub(super) fn layer_norm(&self, x: &Tensor) -> Tensor {
+    pub(crate) fn layer_norm(&self, x: &Tensor) -> Tensor {
         x.layer_norm(self.weight.size(), Some(&self.weight), Some(&self.bias), 1e-5, true)
     }
-}
-
-/// Refuses a setting below `least`.
-pub(super) fn at_least(name: &str, value: i64, least: i64) -> Result<()> {
-    if value < least {
-        let (name, why) = (format!("denoiser.{name}"), format!("must be at least {least}, is {value}"));
-        return Err(Error::Config { name, why });
-    }
-    Ok(())
 }
 
 #[cfg(test)]

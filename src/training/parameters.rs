@@ -30,7 +30,7 @@ impl Parameters {
     ///
     /// # Panics
     /// If the networks differ.
-    pub(super) fn share(store: &VarStore, flat: Tensor) -> Result<Self> {
+    pub(crate) fn share(store: &VarStore, flat: Tensor) -> Result<Self> {
         let (layout, variables, fixed) = variables(store);
         Self::view(layout, variables, fixed, flat)
     }

@@ -71,6 +71,11 @@ impl Checkpoint {
             .map_err(|e| Error::Checkpoint { path: path.into(), why: format!("header: {e}") })
     }
 
+    /// Names of the vectors that were not taken.
+    pub(crate) fn left(&self) -> impl Iterator<Item = &str> {
+        self.tensors.iter().map(|tensor| tensor.0.as_str())
+    }
+
     /// Takes the vector called `name`, which must have `length` numbers.
     pub fn take(&mut self, name: &str, length: usize, path: &Path) -> Result<Vec<f32>> {
         let invalid = |why: String| Error::Checkpoint { path: path.into(), why };

@@ -1,0 +1,148 @@
+//! Offline reinforcement learning on any buffer, one paper a file.
+//!
+//! An [`AgentConfig`] builds an [`Agent`]; [`Agent::update`] samples from a buffer and makes one gradient step of each
+//! network that is due; [`Agent::actor`] is the policy to evaluate. Agents know no task and no augmentation: a
+//! [`Dataset`], a [`GtaBuffer`](crate::GtaBuffer) and a buffer of your own are the same to them.
+//!
+//! Inside, all is in the agent's units: observations normalised by the real data's mean and standard deviation,
+//! actions in `[-1, 1]`, rewards scaled as the configuration says. Every random number comes from the fork of the
+//! agent's seed that the update's number gives, so an update depends on nothing but the state before it.
+//!
+//! Letters in shapes: `B` rows of a batch, `O` observation size, `A` action size, `N` critics.
+
+#[cfg(test)]
+mod golden;
+mod learner;
+mod metrics;
+mod network;
+mod noise;
+mod policy;
+mod rows;
+mod settings;
+mod td3_bc;
+mod trained;
+mod units;
+
+use std::path::Path;
+
+use replay::{Dataset, Replay, Seed, Trajectories};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use crate::{Error, Result};
+
+pub use policy::MlpActor;
+pub use td3_bc::Td3BcConfig;
+pub use units::RewardScale;
+
+/// What agents learn from: any buffer that knows its episodes.
+pub trait Experience: Replay + Trajectories {}
+
+impl<R: Replay + Trajectories + ?Sized> Experience for R {}
+
+/// An offline RL algorithm in the middle of its training.
+///
+/// It owns its networks, optimisers and counters, and no thread.
+pub trait Agent {
+    /// The algorithm, as in [`AgentConfig`]'s `kind`: `"td3_bc"`, `"iql"`, ...
+    fn name(&self) -> &'static str;
+
+    /// Updates made since the beginning.
+    fn updates(&self) -> u64;
+
+    /// Samples what it needs from `data` and makes one update.
+    ///
+    /// # Errors
+    /// What sampling fails with; [`Error::Diverged`], naming step and quantity, where a loss is no longer finite or a
+    /// value estimate is beyond what the data's rewards could ever add up to. The numbers are looked at every
+    /// `check_every` updates (see the configurations), because on a GPU each look is a wait.
+    fn update(&mut self, data: &mut dyn Experience) -> Result<()>;
+
+    /// Means of losses and value estimates since the last call, by name, and the largest absolute value estimate.
+    ///
+    /// They are not part of what [`save`](Self::save) writes: to have the same curves after going on, call this
+    /// before saving.
+    fn metrics(&mut self) -> Result<Vec<(&'static str, f64)>>;
+
+    /// The evaluation policy as it is now, with weights of its own.
+    fn actor(&self) -> Result<Box<dyn Actor>>;
+
+    /// Writes the evaluation policy as a safetensors file that [`envs::MlpPolicy`](crate::envs::MlpPolicy) reads and
+    /// `gta collect --policy` runs.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the file's format has no place for the policy: it is no multi-layer perceptron, or its
+    /// actions are not in `[-1, 1]`.
+    fn export_policy(&self, path: &Path) -> Result<()>;
+
+    /// Writes everything needed to go on exactly: weights, targets, moments, counters, units and configuration. The
+    /// file holds no time, and `path` always holds either the old content or the new.
+    fn save(&self, path: &Path) -> Result<()>;
+}
+
+/// A policy that acts in several episodes side by side.
+pub trait Actor: Send {
+    /// Writes one action for each situation, `[n, A]` in the task's units.
+    fn act(&mut self, situations: &Situations<'_>, actions: &mut [f32]) -> Result<()>;
+}
+
+/// Where `n` episodes stand.
+#[derive(Clone, Copy, Debug)]
+pub struct Situations<'a> {
+    /// Number of each episode, from 0 at the start of an evaluation; numbers fall away as episodes end.
+    pub episodes: &'a [usize],
+    /// Observations in the task's units, `[n, O]`.
+    pub observations: &'a [f32],
+    /// Reward of the step before, `[n]`; 0 at the first.
+    pub rewards: &'a [f32],
+}
+
+/// Which algorithm, with its settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum AgentConfig {
+    /// TD3+BC (Fujimoto and Gu, 2021).
+    Td3Bc(Td3BcConfig),
+}
+
+impl AgentConfig {
+    /// The settings published for algorithm `kind` on a D4RL dataset such as `hopper-medium-v2`, with the batch of
+    /// 1024 that the GTA paper uses for all Q-learning.
+    pub fn preset(kind: &str, dataset_id: &str) -> Result<Self> {
+        let domain = settings::Domain::of(dataset_id);
+        Ok(match kind {
+            "td3_bc" => Self::Td3Bc(Td3BcConfig::preset(domain)),
+            _ => {
+                let why = format!("there is no algorithm '{kind}'; there is td3_bc");
+                return Err(Error::Config { name: "kind".into(), why });
+            }
+        })
+    }
+
+    /// Refuses settings that mean nothing, by name.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Td3Bc(config) => config.validate(),
+        }
+    }
+
+    /// A fresh agent: sizes and action bounds from the data's spec, units from the real data.
+    pub fn build(&self, data: &Dataset, seed: Seed, device: Device) -> Result<Box<dyn Agent + Send>> {
+        self.begin(trained::Start::fresh(seed, device), data)
+    }
+
+    /// The agent that [`Agent::save`] wrote to `path`, with the units it was trained in.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the file is broken, or another algorithm's, configuration's, seed's or task's.
+    pub fn resume(&self, path: &Path, data: &Dataset, seed: Seed, device: Device) -> Result<Box<dyn Agent + Send>> {
+        self.begin(trained::Start::resumed(self, path, seed, device)?, data)
+    }
+
+    fn begin(&self, start: trained::Start, data: &Dataset) -> Result<Box<dyn Agent + Send>> {
+        self.validate()?;
+        match self {
+            Self::Td3Bc(config) => learner::begin::<td3_bc::Td3Bc>(config, start, data),
+        }
+    }
+}

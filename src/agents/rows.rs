@@ -1,0 +1,124 @@
+//! A sampled batch on the agent's device, in the agent's units.
+
+use replay::Batch;
+use tch::{Device, Kind, Tensor};
+
+use super::noise::upload;
+use super::units::{UnitTensors, Units};
+use crate::{Result, tensor};
+
+/// `B` transitions as tensors.
+#[derive(Debug)]
+pub(super) struct Rows {
+    /// `[B, O]`.
+    pub(super) observations: Tensor,
+    /// `[B, A]`.
+    pub(super) actions: Tensor,
+    /// `[B]`.
+    pub(super) rewards: Tensor,
+    /// `[B, O]`.
+    pub(super) next_observations: Tensor,
+    /// 1 where the next state has a value, 0 where the task ended there, `[B]`.
+    pub(super) continues: Tensor,
+    /// Actions taken in the next state, `[B, A]`, and 1 where they are known, `[B]`; for agents that asked.
+    pub(super) next_actions: Option<(Tensor, Tensor)>,
+}
+
+impl Rows {
+    /// Rows (`B`).
+    pub(super) fn len(&self) -> i64 {
+        self.rewards.size()[0]
+    }
+}
+
+/// Brings batches to the device: all columns in one host vector, one upload, and views of it.
+#[derive(Debug)]
+pub(super) struct Loader {
+    units: UnitTensors,
+    kind: Kind,
+    device: Device,
+    staging: Vec<f32>,
+}
+
+impl Loader {
+    pub(super) fn new(units: &Units, kind: Kind, device: Device) -> Result<Self> {
+        Ok(Self { units: UnitTensors::new(units, kind, device)?, kind, device, staging: Vec::new() })
+    }
+
+    /// The transitions of `batch`, with the next actions `next` (actions, `[B, A]`, and which are known, `[B]`).
+    pub(super) fn load(&mut self, batch: &Batch, next: Option<(&[f32], &[f32])>) -> Result<Rows> {
+        let (b, o, a) = (batch.len() as i64, batch.obs_dim() as i64, batch.action_dim() as i64);
+        self.staging.clear();
+        // Both kinds of observations lie together, so that normalising them is one operation.
+        self.staging.extend_from_slice(&batch.observations);
+        self.staging.extend_from_slice(&batch.next_observations);
+        self.staging.extend_from_slice(&batch.actions);
+        if let Some((actions, known)) = next {
+            self.staging.extend_from_slice(actions);
+            self.staging.extend_from_slice(known);
+        }
+        self.staging.extend_from_slice(&batch.rewards);
+        self.staging.extend(batch.terminated.iter().map(|&ended| f32::from(!ended)));
+        let host = tensor::from_host(&self.staging, &[self.staging.len() as i64], Device::Cpu)?;
+        let all = upload(host, self.device)?.to_kind(self.kind);
+        let mut start = 0;
+        let mut take = |shape: &[i64]| {
+            let length = shape.iter().product();
+            start += length;
+            all.narrow(0, start - length, length).view(shape)
+        };
+        let observations = self.units.observations(take(&[2, b, o]));
+        let actions = self.units.actions(take(&[b, a]));
+        let next_actions = next.is_some().then(|| (self.units.actions(take(&[b, a])), take(&[b])));
+        Ok(Rows {
+            next_observations: observations.get(1),
+            observations: observations.get(0),
+            actions,
+            next_actions,
+            rewards: self.units.rewards(take(&[b])),
+            continues: take(&[b]),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::RewardScale;
+    use replay::{Dataset, Source, Spec, Transition};
+
+    #[test]
+    fn columns_arrive_in_the_agents_units() {
+        let spec = Spec::new(2, 1).with_action_bounds(vec![-2.0], vec![2.0]).unwrap();
+        let mut builder = Dataset::builder(spec.clone());
+        let row = |t: f32| ([t, 1.0], [t + 1.0, 1.0]);
+        for t in [0.0, 1.0] {
+            let (observation, next) = row(t);
+            let transition = Transition {
+                observation: &observation,
+                action: &[1.0],
+                reward: t,
+                next_observation: &next,
+                terminated: t == 1.0,
+                truncated: false,
+            };
+            builder.push(transition).unwrap();
+        }
+        let data = builder.build().unwrap();
+        let scale = RewardScale::Affine { scale: 10.0, shift: 1.0 };
+        let units = Units::fit(&data, true, scale).unwrap();
+        let mut batch = Batch::with_capacity(&spec, 2);
+        batch.reset(&spec);
+        (0..2).for_each(|i| batch.push(data.row(i), Source::Real(i)));
+        let mut loader = Loader::new(&units, Kind::Double, Device::Cpu).unwrap();
+        let rows = loader.load(&batch, Some((&[2.0, 0.0], &[1.0, 0.0]))).unwrap();
+        let numbers = |t: &Tensor| Vec::<f64>::try_from(t.reshape(-1)).unwrap();
+        assert_eq!((numbers(&rows.rewards), numbers(&rows.continues)), (vec![1.0, 11.0], vec![1.0, 0.0]));
+        assert_eq!(numbers(&rows.actions), [0.5, 0.5]);
+        let (next, known) = rows.next_actions.as_ref().unwrap();
+        assert_eq!((numbers(next), numbers(known)), (vec![1.0, 0.0], vec![1.0, 0.0]));
+        assert!((rows.observations.double_value(&[0, 0]) + 0.5 / 0.501).abs() < 1e-6);
+        assert!((rows.next_observations.double_value(&[1, 0]) - 1.5 / 0.501).abs() < 1e-6);
+        assert_eq!(rows.len(), 2);
+    }
+}

@@ -1,0 +1,129 @@
+//! Checks and choices that the configurations of all agents share.
+
+use crate::{Error, Result};
+
+/// A family of D4RL datasets for which settings were published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Domain {
+    HalfCheetah,
+    Hopper,
+    Walker2d,
+    Maze2d,
+    AntMaze,
+    Adroit,
+    Kitchen,
+    /// None of these; gets the settings of locomotion.
+    Other,
+}
+
+impl Domain {
+    /// By the beginning of a dataset's or task's name.
+    pub(super) fn of(id: &str) -> Self {
+        let id = id.to_ascii_lowercase();
+        let domains: [(&str, Self); 10] = [
+            ("halfcheetah", Self::HalfCheetah),
+            ("hopper", Self::Hopper),
+            ("walker2d", Self::Walker2d),
+            ("maze2d", Self::Maze2d),
+            ("antmaze", Self::AntMaze),
+            ("pen", Self::Adroit),
+            ("door", Self::Adroit),
+            ("hammer", Self::Adroit),
+            ("relocate", Self::Adroit),
+            ("kitchen", Self::Kitchen),
+        ];
+        // Minari's names have a collection before the task: `mujoco/hopper/medium-v0`.
+        let fits = |name: &str| id.split('/').any(|part| part.starts_with(name));
+        domains.iter().find(|(name, _)| fits(name)).map_or(Self::Other, |(_, domain)| *domain)
+    }
+}
+
+/// Refuses settings of one agent, naming agent and setting.
+pub(super) struct Check(pub(super) &'static str);
+
+impl Check {
+    fn refuse(&self, name: &str, rule: &str, value: impl std::fmt::Display) -> Result<()> {
+        Err(Error::Config { name: format!("{}.{name}", self.0), why: format!("must be {rule}, is {value}") })
+    }
+
+    /// A count of at least one.
+    pub(super) fn count(&self, name: &str, value: usize) -> Result<()> {
+        if value == 0 { self.refuse(name, "at least 1", value) } else { Ok(()) }
+    }
+
+    /// At least one layer, none empty.
+    pub(super) fn layers(&self, name: &str, widths: &[i64]) -> Result<()> {
+        if widths.is_empty() || widths.iter().any(|&w| w < 1) {
+            return self.refuse(name, "one or more widths of at least 1", format!("{widths:?}"));
+        }
+        Ok(())
+    }
+
+    /// Finite and above zero.
+    pub(super) fn positive(&self, name: &str, value: f64) -> Result<()> {
+        if value.is_finite() && value > 0.0 { Ok(()) } else { self.refuse(name, "finite and above 0", value) }
+    }
+
+    /// Finite and at least zero.
+    pub(super) fn not_negative(&self, name: &str, value: f64) -> Result<()> {
+        if value.is_finite() && value >= 0.0 { Ok(()) } else { self.refuse(name, "finite and at least 0", value) }
+    }
+
+    /// In `[0, 1]`.
+    pub(super) fn share(&self, name: &str, value: f64) -> Result<()> {
+        if (0.0..=1.0).contains(&value) { Ok(()) } else { self.refuse(name, "from 0 to 1", value) }
+    }
+
+    /// In `[0, 1)`: a discount of 1 has no bound on returns, a dropout of 1 leaves nothing.
+    pub(super) fn below_one(&self, name: &str, value: f64) -> Result<()> {
+        if (0.0..1.0).contains(&value) { Ok(()) } else { self.refuse(name, "at least 0 and below 1", value) }
+    }
+}
+
+/// When numbers are looked at, and how large a value estimate may be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Watch {
+    /// Updates between two looks; `None` is 1 on the CPU and 100 on a GPU, where a look waits for it.
+    pub(super) check_every: Option<u64>,
+    /// Largest absolute value estimate; `None` is ten times what the data's largest reward adds up to.
+    pub(super) largest_q: Option<f64>,
+    /// Of the returns whose size bounds value estimates.
+    pub(super) discount: f64,
+}
+
+impl Watch {
+    /// Refuses a watch that never looks or always stops.
+    pub(super) fn validate(&self, check: &Check) -> Result<()> {
+        check.count("check_every", self.check_every.unwrap_or(1) as usize)?;
+        check.positive("largest_q", self.largest_q.unwrap_or(1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_known_by_d4rl_and_minari_names() {
+        for (id, domain) in [
+            ("halfcheetah-medium-v2", Domain::HalfCheetah),
+            ("Hopper-v4", Domain::Hopper),
+            ("mujoco/walker2d/medium-v0", Domain::Walker2d),
+            ("antmaze-umaze-v0", Domain::AntMaze),
+            ("relocate-human-v1", Domain::Adroit),
+            ("PointMass-v0", Domain::Other),
+        ] {
+            assert_eq!(Domain::of(id), domain, "{id}");
+        }
+    }
+
+    #[test]
+    fn refusals_name_agent_setting_rule_and_value() {
+        let check = Check("iql");
+        let text = check.below_one("discount", 1.0).unwrap_err().to_string();
+        assert_eq!(text, "setting 'iql.discount': must be at least 0 and below 1, is 1");
+        assert!(check.positive("rate", f64::NAN).is_err() && check.not_negative("rate", -1.0).is_err());
+        assert!(check.layers("hidden", &[]).is_err() && check.layers("hidden", &[256, 0]).is_err());
+        assert!(check.share("tau", 1.0).is_ok() && check.count("batch_size", 0).is_err());
+    }
+}

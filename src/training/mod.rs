@@ -1,0 +1,12 @@
+//! What every trained network here needs, whatever it learns: a random start of its own, weights as one vector, AdamW,
+//! and training state in a file.
+
+mod checkpoint;
+mod initializer;
+mod optimizer;
+mod parameters;
+
+pub(crate) use checkpoint::{Checkpoint, write_atomically};
+pub(crate) use initializer::{Initializer, Layer};
+pub use optimizer::{AdamW, AdamWConfig, RateSchedule, clip, norm};
+pub use parameters::{Layout, Parameters};
