@@ -115,6 +115,7 @@ impl Golden {
         let flat = match array.dtype().descr().trim_matches('\'') {
             "<f4" => Tensor::from_slice(&array.into_vec::<f32>().unwrap()),
             "<f8" => Tensor::from_slice(&array.into_vec::<f64>().unwrap()),
+            "<i4" => Tensor::from_slice(&array.into_vec::<i32>().unwrap()),
             "<i8" => Tensor::from_slice(&array.into_vec::<i64>().unwrap()),
             "|u1" => Tensor::from_slice(&array.into_vec::<u8>().unwrap()),
             other => panic!("{name} is {other}"),
@@ -154,7 +155,7 @@ impl Golden {
             let line = line.filter(|f| f.len() == 7).find(|f| f[1] == wanted && f[2] == place.theirs);
             let line = line.unwrap_or_else(|| panic!("no rule for {place:?}"));
             let number = |field: usize| line[field].parse::<f64>().unwrap();
-            let shape: Vec<i64> = line[3].split('x').map(|n| n.parse().unwrap()).collect();
+            let shape: Vec<i64> = line[3].split('x').filter(|n| !n.is_empty()).map(|n| n.parse().unwrap()).collect();
             let k: u64 = line[0].parse().unwrap();
             let value = |i: u64| {
                 let u = (splitmix64(k << 32 | i) >> 40) as f64 / f64::from(1 << 24) - 0.5;

@@ -10,6 +10,8 @@
 //!
 //! Letters in shapes: `B` rows of a batch, `O` observation size, `A` action size, `N` critics.
 
+mod cql;
+mod dt;
 #[cfg(test)]
 mod golden;
 mod learner;
@@ -19,6 +21,7 @@ mod noise;
 mod policy;
 mod rows;
 mod settings;
+mod squashed;
 mod td3_bc;
 mod trained;
 mod units;
@@ -31,6 +34,8 @@ use tch::Device;
 
 use crate::{Error, Result};
 
+pub use cql::CqlConfig;
+pub use dt::{Activation, DtConfig, SequenceLoss, TransformerConfig, WindowReturns};
 pub use policy::MlpActor;
 pub use td3_bc::Td3BcConfig;
 pub use units::RewardScale;
@@ -103,6 +108,10 @@ pub struct Situations<'a> {
 pub enum AgentConfig {
     /// TD3+BC (Fujimoto and Gu, 2021).
     Td3Bc(Td3BcConfig),
+    /// CQL (Kumar et al., 2020).
+    Cql(CqlConfig),
+    /// Decision Transformer (Chen et al., 2021).
+    Dt(DtConfig),
 }
 
 impl AgentConfig {
@@ -112,8 +121,10 @@ impl AgentConfig {
         let domain = settings::Domain::of(dataset_id);
         Ok(match kind {
             "td3_bc" => Self::Td3Bc(Td3BcConfig::preset(domain)),
+            "cql" => Self::Cql(CqlConfig::preset(domain)),
+            "dt" => Self::Dt(DtConfig::preset(domain)),
             _ => {
-                let why = format!("there is no algorithm '{kind}'; there is td3_bc");
+                let why = format!("there is no algorithm '{kind}'; there are td3_bc, cql, dt");
                 return Err(Error::Config { name: "kind".into(), why });
             }
         })
@@ -123,6 +134,8 @@ impl AgentConfig {
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Td3Bc(config) => config.validate(),
+            Self::Cql(config) => config.validate(),
+            Self::Dt(config) => config.validate(),
         }
     }
 
@@ -143,6 +156,8 @@ impl AgentConfig {
         self.validate()?;
         match self {
             Self::Td3Bc(config) => learner::begin::<td3_bc::Td3Bc>(config, start, data),
+            Self::Cql(config) => learner::begin::<cql::Cql>(config, start, data),
+            Self::Dt(config) => dt::begin(config, start, data),
         }
     }
 }
