@@ -15,6 +15,7 @@ mod dt;
 #[cfg(test)]
 mod golden;
 mod learner;
+mod mcq;
 mod metrics;
 mod network;
 mod noise;
@@ -36,6 +37,7 @@ use crate::{Error, Result};
 
 pub use cql::CqlConfig;
 pub use dt::{Activation, DtConfig, SequenceLoss, TransformerConfig, WindowReturns};
+pub use mcq::McqConfig;
 pub use policy::MlpActor;
 pub use td3_bc::Td3BcConfig;
 pub use units::RewardScale;
@@ -110,6 +112,8 @@ pub enum AgentConfig {
     Td3Bc(Td3BcConfig),
     /// CQL (Kumar et al., 2020).
     Cql(CqlConfig),
+    /// MCQ (Lyu et al., 2022).
+    Mcq(McqConfig),
     /// Decision Transformer (Chen et al., 2021).
     Dt(DtConfig),
 }
@@ -122,9 +126,10 @@ impl AgentConfig {
         Ok(match kind {
             "td3_bc" => Self::Td3Bc(Td3BcConfig::preset(domain)),
             "cql" => Self::Cql(CqlConfig::preset(domain)),
+            "mcq" => Self::Mcq(McqConfig::preset(domain)),
             "dt" => Self::Dt(DtConfig::preset(domain)),
             _ => {
-                let why = format!("there is no algorithm '{kind}'; there are td3_bc, cql, dt");
+                let why = format!("there is no algorithm '{kind}'; there are td3_bc, cql, mcq, dt");
                 return Err(Error::Config { name: "kind".into(), why });
             }
         })
@@ -135,6 +140,7 @@ impl AgentConfig {
         match self {
             Self::Td3Bc(config) => config.validate(),
             Self::Cql(config) => config.validate(),
+            Self::Mcq(config) => config.validate(),
             Self::Dt(config) => config.validate(),
         }
     }
@@ -157,6 +163,7 @@ impl AgentConfig {
         match self {
             Self::Td3Bc(config) => learner::begin::<td3_bc::Td3Bc>(config, start, data),
             Self::Cql(config) => learner::begin::<cql::Cql>(config, start, data),
+            Self::Mcq(config) => learner::begin::<mcq::Mcq>(config, start, data),
             Self::Dt(config) => dt::begin(config, start, data),
         }
     }

@@ -15,7 +15,7 @@ fn places() -> Vec<Place> {
     let rules = include_str!("../../../tests/fixtures/agents/dt.tsv").lines().filter(|line| !line.starts_with('#'));
     let place = |line: &str| {
         let name = line.split('\t').nth(2).unwrap().to_owned();
-        Place { ours: name.clone(), member: None, net: "model", theirs: name }
+        Place { ours: name.clone(), member: None, rows: None, net: "model", theirs: name }
     };
     rules.map(place).collect()
 }
