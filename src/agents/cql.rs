@@ -203,17 +203,21 @@ impl Cql {
         };
         // Uniform actions have the density 1/2 in each dimension.
         let flat = current.log_prob.full_like(-(a as f64) * std::f64::consts::LN_2);
-        critic::answer(&self.critics.net, self.critics.parameters(), &Question {
-            states: &rows.observations,
-            actions: &rows.actions,
-            targets,
-            sampled: &Tensor::f_cat(&[random, coming.actions, current.actions], 1)?,
-            densities: &Tensor::f_cat(&[flat, coming.log_prob, current.log_prob], 1)?,
-            temperature: c.temperature,
-            range: (c.smallest_gap.unwrap_or(f64::NEG_INFINITY), f64::INFINITY),
-            weight,
-            thinning: lots.as_ref().map(|lots| Thinning { share: c.thinning, lots }),
-        })
+        critic::answer(
+            &self.critics.net,
+            self.critics.parameters(),
+            &Question {
+                states: &rows.observations,
+                actions: &rows.actions,
+                targets,
+                sampled: &Tensor::f_cat(&[random, coming.actions, current.actions], 1)?,
+                densities: &Tensor::f_cat(&[flat, coming.log_prob, current.log_prob], 1)?,
+                temperature: c.temperature,
+                range: (c.smallest_gap.unwrap_or(f64::NEG_INFINITY), f64::INFINITY),
+                weight,
+                thinning: lots.as_ref().map(|lots| Thinning { share: c.thinning, lots }),
+            },
+        )
     }
 
     /// Reports an answer; `weight` is that of the gap.
@@ -371,7 +375,8 @@ mod tests {
             let last = |gradient: &Option<Tensor>| gradient.as_ref().unwrap().shallow_clone();
             golden.check_gradient(variant, cql.actor.parameters(), &last(&cql.actor.last_gradient), &actor, update);
             golden.check_gradient(variant, cql.critics.parameters(), &last(&cql.critics.last_gradient), &twins, update);
-            let scalars = [Some(("log_alpha", &cql.log_alpha)), cql.log_multiplier.as_ref().map(|m| ("log_alpha_prime", m))];
+            let scalars =
+                [Some(("log_alpha", &cql.log_alpha)), cql.log_multiplier.as_ref().map(|m| ("log_alpha_prime", m))];
             for (name, scalar) in scalars.into_iter().flatten() {
                 let slope = last(&scalar.last_gradient).abs().double_value(&[0]);
                 golden.check(variant, &format!("gradnorm/{name}"), update, slope);

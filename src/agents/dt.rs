@@ -254,8 +254,7 @@ impl Agent for DecisionTransformer {
         let columns = episodes.sample(data, &drawing, &mut self.seed.fork("batch", self.updates).rng())?;
         self.episodes = Some(episodes);
         let batch = columns.load(&self.own, self.kind, self.device)?;
-        let mut dropout =
-            Dropout::new(self.config.network.dropout, self.seed.fork("dropout", self.updates).rng());
+        let mut dropout = Dropout::new(self.config.network.dropout, self.seed.fork("dropout", self.updates).rng());
         self.learn(&batch, &mut dropout)?;
         if self.updates.is_multiple_of(self.check_every) {
             self.metrics.check(self.updates)?;

@@ -287,16 +287,16 @@ impl Recorded<'_> {
 }
 
 impl Noise for Recorded<'_> {
-    fn normal(&mut self, name: &'static str, shape: &[i64]) -> Result<Tensor> {
+    fn normal(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
         Ok(self.take(name, shape))
     }
 
-    fn uniform(&mut self, name: &'static str, shape: &[i64]) -> Result<Tensor> {
+    fn uniform(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
         Ok(self.take(name, shape))
     }
 
     /// Recorded as masks.
-    fn dropout(&mut self, name: &'static str, shape: &[i64], rate: f64) -> Result<Tensor> {
+    fn dropout(&mut self, name: &str, shape: &[i64], rate: f64) -> Result<Tensor> {
         Ok(self.take(name, shape) / (1.0 - rate))
     }
 }

@@ -307,13 +307,8 @@ mod tests {
     use crate::agents::golden::{Golden, Place};
 
     fn layer(net: &'static str, ours: &str, theirs: &str, member: Option<i64>, rows: Option<(i64, i64)>) -> Vec<Place> {
-        let place = |part| Place {
-            ours: format!("{ours}.{part}"),
-            member,
-            rows,
-            net,
-            theirs: format!("{theirs}.{part}"),
-        };
+        let place =
+            |part| Place { ours: format!("{ours}.{part}"), member, rows, net, theirs: format!("{theirs}.{part}") };
         ["weight", "bias"].map(place).into()
     }
 
@@ -372,7 +367,8 @@ mod tests {
             let gradient = last(&mcq.behaviour.last_gradient);
             golden.check_gradient(variant, mcq.behaviour.parameters(), &gradient, &behaviour, update);
         }
-        let own = |net: &str| ["actor", "critic1", "critic2", "behavior_policy"].into_iter().find(|n| *n == net).unwrap();
+        let own =
+            |net: &str| ["actor", "critic1", "critic2", "behavior_policy"].into_iter().find(|n| *n == net).unwrap();
         let target = |net: &str| if net == "critic1" { "critic1_old" } else { "critic2_old" };
         golden.check_weights(variant, mcq.actor.parameters(), &starts[0], &places, own);
         golden.check_weights(variant, mcq.critics.parameters(), &starts[1], &twins, own);
@@ -398,8 +394,7 @@ mod tests {
         let config = McqConfig { hidden: vec![8], behaviour_hidden: 8, batch_size: 32, ..McqConfig::authors() };
         let mcq = Mcq::new(&config, &mut golden.start(), 17, 6).unwrap();
         let seed = replay::Seed::new(1);
-        let noise =
-            || crate::agents::noise::SeedNoise { seed, kind: tch::Kind::Double, device: tch::Device::Cpu };
+        let noise = || crate::agents::noise::SeedNoise { seed, kind: tch::Kind::Double, device: tch::Device::Cpu };
         let (rows, mut metrics) = (golden.rows(1), Metrics::new(f64::INFINITY));
         let _ = mcq.critic_loss(&rows, &mcq.alpha(1), &mut noise(), &mut metrics).unwrap();
         let reported = metrics.report(1).unwrap();

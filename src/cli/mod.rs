@@ -5,6 +5,7 @@
 
 mod args;
 mod augment;
+mod bench;
 mod collect;
 mod comparison;
 mod doctor;
@@ -72,6 +73,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Train(args) => carry_out!(train::Plan, args),
         Command::Augment(args) => carry_out!(augment::Plan, args),
         Command::Quality(args) => carry_out!(quality::Plan, args),
+        Command::Bench(args) => carry_out!(bench::Plan, args),
         Command::Doctor => doctor::run(console.json()),
     };
     done.map_err(Failure::Runtime)

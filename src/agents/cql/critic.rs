@@ -88,7 +88,8 @@ pub(super) fn answer(critics: &Critics, parameters: &Parameters, question: &Ques
         let part = |t: &Tensor| t.f_narrow(0, at, size.min(batch - at));
         let pass = Pass::forward(layers, &part(question.states)?, &part(&all)?)?;
         let lots = question.thinning.as_ref().map(|thinning| part(thinning.lots)).transpose()?;
-        let found = question.slopes(&pass.output, &part(question.targets)?, &part(question.densities)?, lots.as_ref())?;
+        let found =
+            question.slopes(&pass.output, &part(question.targets)?, &part(question.densities)?, lots.as_ref())?;
         kept += pass.backward(layers, &(found.slopes / batch as f64), found.relevant.as_ref(), &mut gradient)?;
         outputs.push(pass.output);
         gaps.push(found.gaps);
@@ -271,7 +272,9 @@ mod tests {
         tch::set_num_threads(1);
         let mut start = Start::fresh(Seed::new(3), Device::Cpu);
         start.kind = Kind::Double;
-        let critics = start.network("critics", ADAM, |init| Critics::new(init, 2, &sizes(7, &[20, 16], 1), Draws::PYTORCH, false)).unwrap();
+        let critics = start
+            .network("critics", ADAM, |init| Critics::new(init, 2, &sizes(7, &[20, 16], 1), Draws::PYTORCH, false))
+            .unwrap();
         let mut noise = SeedNoise { seed: Seed::new(4), kind: Kind::Double, device: Device::Cpu };
         let mut draw = |name, shape: &[i64]| noise.normal(name, shape).unwrap();
         let (states, actions, targets) = (draw("s", &[B, 4]), draw("a", &[B, 3]), draw("y", &[B]));

@@ -51,12 +51,7 @@ impl Episodes {
 
     /// Sub-trajectories of up to `context` steps: the buffer's share of generated ones, and real ones from
     /// uniformly drawn rows on (so longer episodes come up more often, as in the authors' code).
-    pub(super) fn sample(
-        &self,
-        data: &mut dyn Experience,
-        draw: &Drawing,
-        rng: &mut Rng,
-    ) -> Result<Columns> {
+    pub(super) fn sample(&self, data: &mut dyn Experience, draw: &Drawing, rng: &mut Rng) -> Result<Columns> {
         let rows = draw.rows;
         let mut columns = Columns::new(rows, draw.context, sizes(&self.dataset));
         let mut refused = None;
