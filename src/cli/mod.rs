@@ -6,6 +6,7 @@
 mod args;
 mod augment;
 mod collect;
+mod compare;
 mod comparison;
 mod doctor;
 mod inspect;
@@ -74,6 +75,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Augment(args) => carry_out!(augment::Plan, args),
         Command::Quality(args) => carry_out!(quality::Plan, args),
         Command::Run(args) => carry_out!(run::Plan, args),
+        Command::Compare(args) => carry_out!(compare::Plan, args),
         Command::Doctor => doctor::run(console.json()),
     };
     done.map_err(Failure::Runtime)
