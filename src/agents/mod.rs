@@ -10,11 +10,16 @@
 //!
 //! Letters in shapes: `B` rows of a batch, `O` observation size, `A` action size, `N` critics.
 
+mod bc;
+#[cfg(test)]
+mod golden;
+mod iql;
 mod learner;
 mod metrics;
 mod network;
 mod noise;
 mod policy;
+mod rebrac;
 mod rows;
 mod settings;
 mod td3_bc;
@@ -29,7 +34,10 @@ use tch::Device;
 
 use crate::{Error, Result};
 
+pub use bc::BcConfig;
+pub use iql::{IqlConfig, IqlForm};
 pub use policy::MlpActor;
+pub use rebrac::RebracConfig;
 pub use td3_bc::Td3BcConfig;
 pub use units::RewardScale;
 
@@ -99,8 +107,14 @@ pub struct Situations<'a> {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum AgentConfig {
+    /// Behaviour cloning.
+    Bc(BcConfig),
     /// TD3+BC (Fujimoto and Gu, 2021).
     Td3Bc(Td3BcConfig),
+    /// IQL (Kostrikov, Nair and Levine, 2022).
+    Iql(IqlConfig),
+    /// ReBRAC (Tarasov et al., 2023).
+    Rebrac(RebracConfig),
 }
 
 impl AgentConfig {
@@ -109,9 +123,12 @@ impl AgentConfig {
     pub fn preset(kind: &str, dataset_id: &str) -> Result<Self> {
         let domain = settings::Domain::of(dataset_id);
         Ok(match kind {
+            "bc" => Self::Bc(BcConfig::preset(domain)),
             "td3_bc" => Self::Td3Bc(Td3BcConfig::preset(domain)),
+            "iql" => Self::Iql(IqlConfig::preset(domain)),
+            "rebrac" => Self::Rebrac(RebracConfig::preset(dataset_id)),
             _ => {
-                let why = format!("there is no algorithm '{kind}'; there is td3_bc");
+                let why = format!("there is no algorithm '{kind}'; there are bc, td3_bc, iql and rebrac");
                 return Err(Error::Config { name: "kind".into(), why });
             }
         })
@@ -120,7 +137,10 @@ impl AgentConfig {
     /// Refuses settings that mean nothing, by name.
     pub fn validate(&self) -> Result<()> {
         match self {
+            Self::Bc(config) => config.validate(),
             Self::Td3Bc(config) => config.validate(),
+            Self::Iql(config) => config.validate(),
+            Self::Rebrac(config) => config.validate(),
         }
     }
 
@@ -140,7 +160,10 @@ impl AgentConfig {
     fn begin(&self, start: trained::Start, data: &Dataset) -> Result<Box<dyn Agent + Send>> {
         self.validate()?;
         match self {
+            Self::Bc(config) => learner::begin::<bc::Bc>(config, start, data),
             Self::Td3Bc(config) => learner::begin::<td3_bc::Td3Bc>(config, start, data),
+            Self::Iql(config) => learner::begin::<iql::Iql>(config, start, data),
+            Self::Rebrac(config) => learner::begin::<rebrac::Rebrac>(config, start, data),
         }
     }
 }

@@ -210,7 +210,7 @@ impl Critics {
             x = linear(&x, layer).relu_();
             if let Some(norm) = self.norms.get(index) {
                 let width = x.size()[2];
-                x = x.layer_norm(width, None::<Tensor>, None::<Tensor>, 1e-5, true);
+                x = x.layer_norm(width, None::<Tensor>, None::<Tensor>, 1e-6, true);
                 x = part(&norm.bias).addcmul(&x, &part(&norm.weight));
             }
         }
@@ -250,7 +250,7 @@ mod tests {
                         if normalised {
                             let mean = x.mean_dim(1, true, Kind::Float);
                             let var = (&x - &mean).square().mean_dim(1, true, Kind::Float);
-                            x = (&x - mean) / (var + 1e-5).sqrt();
+                            x = (&x - mean) / (var + 1e-6).sqrt();
                         }
                     }
                 }

@@ -10,13 +10,13 @@ use crate::{Result, tensor};
 /// on what else is drawn.
 pub(super) trait Noise {
     /// Independent standard normal numbers.
-    fn normal(&mut self, name: &'static str, shape: &[i64]) -> Result<Tensor>;
+    fn normal(&mut self, name: &str, shape: &[i64]) -> Result<Tensor>;
 
     /// Independent numbers, uniform in `[-1, 1)`.
-    fn uniform(&mut self, name: &'static str, shape: &[i64]) -> Result<Tensor>;
+    fn uniform(&mut self, name: &str, shape: &[i64]) -> Result<Tensor>;
 
     /// Factors of dropout: 0 with probability `rate`, else `1 / (1 - rate)`.
-    fn dropout(&mut self, name: &'static str, shape: &[i64], rate: f64) -> Result<Tensor>;
+    fn dropout(&mut self, name: &str, shape: &[i64], rate: f64) -> Result<Tensor>;
 }
 
 /// Noise from the forks of an update's seed.
@@ -38,15 +38,15 @@ impl SeedNoise {
 }
 
 impl Noise for SeedNoise {
-    fn normal(&mut self, name: &'static str, shape: &[i64]) -> Result<Tensor> {
+    fn normal(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
         self.draw(name, shape, replay::fill_normal)
     }
 
-    fn uniform(&mut self, name: &'static str, shape: &[i64]) -> Result<Tensor> {
+    fn uniform(&mut self, name: &str, shape: &[i64]) -> Result<Tensor> {
         self.draw(name, shape, |rng, values| values.iter_mut().for_each(|v| *v = 2.0 * unit(rng) - 1.0))
     }
 
-    fn dropout(&mut self, name: &'static str, shape: &[i64], rate: f64) -> Result<Tensor> {
+    fn dropout(&mut self, name: &str, shape: &[i64], rate: f64) -> Result<Tensor> {
         let kept = (1.0 / (1.0 - rate)) as f32;
         self.draw(name, shape, |rng, values| {
             values.iter_mut().for_each(|v| *v = if f64::from(unit(rng)) < rate { 0.0 } else { kept });

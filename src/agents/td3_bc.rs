@@ -198,3 +198,50 @@ impl Algorithm for Td3Bc {
         vec![&self.actor, &self.actor_target, &self.critics, &self.critics_target]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::golden::{Golden, critics, mlp};
+    use crate::training::Parameters;
+
+    #[test]
+    fn three_updates_are_those_of_the_published_code() {
+        Golden::both("td3_bc", |golden| {
+            let mut td3 = Td3Bc::new(&Td3BcConfig::default(), &mut golden.start(), 17, 6).unwrap();
+            let (actor, twins) = (mlp("actor", "net.", 3), critics(&[("critic_1", "net."), ("critic_2", "net.")], 3));
+            golden.set(td3.actor.parameters(), &actor);
+            golden.set(td3.actor_target.parameters(), &actor);
+            golden.set(td3.critics.parameters(), &twins);
+            golden.set(td3.critics_target.parameters(), &twins);
+            let starts = [td3.actor.parameters().values().copy(), td3.critics.parameters().values().copy()];
+            let mut metrics = Metrics::new(f64::INFINITY);
+            for update in 1..=3 {
+                td3.learn(update as u64, &golden.rows(update), &mut golden.noise(update), &mut metrics).unwrap();
+                for (name, value) in metrics.report(update as u64).unwrap() {
+                    if name == "critic_loss" || name == "actor_loss" {
+                        golden.check("", &format!("loss/{name}"), update, value);
+                    }
+                }
+                let check = |net: &Parameters, gradient: &Option<Tensor>, places: &[_]| {
+                    golden.check_gradient("", net, gradient.as_ref().unwrap(), places, update);
+                };
+                check(td3.critics.parameters(), &td3.critics.last_gradient, &twins);
+                if update == 2 {
+                    check(td3.actor.parameters(), &td3.actor.last_gradient, &actor);
+                }
+            }
+            let own = |net: &str| ["actor", "critic_1", "critic_2"].into_iter().find(|n| *n == net).unwrap();
+            let target = |net: &str| match net {
+                "actor" => "actor_target",
+                "critic_1" => "critic_1_target",
+                _ => "critic_2_target",
+            };
+            golden.check_weights("", td3.actor.parameters(), &starts[0], &actor, own);
+            golden.check_weights("", td3.critics.parameters(), &starts[1], &twins, own);
+            golden.check_weights("", td3.actor_target.parameters(), &starts[0], &actor, target);
+            golden.check_weights("", td3.critics_target.parameters(), &starts[1], &twins, target);
+            golden.check_actions("", &td3.policy());
+        });
+    }
+}

@@ -60,12 +60,6 @@ impl<N> Trained<N> {
     pub(super) fn parameters(&self) -> &Parameters {
         &self.parameters
     }
-
-    /// Its weights, to change in place.
-    #[cfg(test)]
-    pub(super) fn parameters_mut(&mut self) -> &mut Parameters {
-        &mut self.parameters
-    }
 }
 
 impl<N> Part for Trained<N> {
@@ -101,8 +95,8 @@ impl<N> Target<N> {
 
     /// Its weights.
     #[cfg(test)]
-    pub(super) fn parameters_mut(&mut self) -> &mut Parameters {
-        &mut self.parameters
+    pub(super) fn parameters(&self) -> &Parameters {
+        &self.parameters
     }
 }
 

@@ -115,6 +115,20 @@ impl Units {
         })
     }
 
+    /// Units that change nothing.
+    #[cfg(test)]
+    pub(super) fn plain(obs_dim: usize, action_dim: usize) -> Self {
+        Self {
+            mean: vec![0.0; obs_dim],
+            std: vec![1.0; obs_dim],
+            middle: vec![0.0; action_dim],
+            half: vec![1.0; action_dim],
+            reward_scale: 1.0,
+            reward_shift: 0.0,
+            largest_reward: 1.0,
+        }
+    }
+
     /// Whether actions are in `[-1, 1]` in the task's units, too.
     pub(super) fn unit_actions(&self) -> bool {
         self.middle.iter().all(|&m| m == 0.0) && self.half.iter().all(|&h| h == 1.0)

@@ -60,6 +60,7 @@ pub enum Command {
     Quality(QualityArgs),
     Run(RunArgs),
     Compare(CompareArgs),
+    Bench(BenchArgs),
     /// Say which LibTorch, MuJoCo, HDF5 and GPU were found, or why not and what to do.
     Doctor,
 }
@@ -288,6 +289,40 @@ pub struct QualityArgs {
     /// Print a Markdown table.
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
+}
+
+/// Measure how many updates a second each agent makes on this machine.
+///
+/// On random data of HalfCheetah's sizes (17-d observations, 6-d actions), sampling included. Prints the median over
+/// the rounds, the slowest and the fastest.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  gta bench
+  gta bench --agents td3_bc,iql --batch 1024 --threads 1
+  gta bench --json > bench.json")]
+pub struct BenchArgs {
+    /// Agents, separated by commas.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "bc,td3_bc,iql,rebrac")]
+    pub agents: Vec<String>,
+    /// Batch sizes, separated by commas.
+    #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "256,1024")]
+    pub batch: Vec<NonZeroUsize>,
+    /// Threads inside one operation, instead of the usual number.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+    /// Seconds a round lasts.
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    pub seconds: f64,
+    /// Rounds for each figure.
+    #[arg(long, value_name = "N", default_value = "7")]
+    pub rounds: NonZeroUsize,
+    /// Transitions to sample from.
+    #[arg(long, value_name = "N", default_value = "100000")]
+    pub rows: NonZeroUsize,
+    /// Where the agents compute: auto, cpu, cuda or cuda:N.
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
 }
 
 /// Train and evaluate agents as a TOML file says.

@@ -5,6 +5,7 @@
 
 mod args;
 mod augment;
+mod bench;
 mod collect;
 mod compare;
 mod comparison;
@@ -76,6 +77,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Quality(args) => carry_out!(quality::Plan, args),
         Command::Run(args) => carry_out!(run::Plan, args),
         Command::Compare(args) => carry_out!(compare::Plan, args),
+        Command::Bench(args) => carry_out!(bench::Plan, args),
         Command::Doctor => doctor::run(console.json()),
     };
     done.map_err(Failure::Runtime)
