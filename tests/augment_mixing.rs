@@ -49,6 +49,31 @@ fn generated_rows_are_those_of_the_windows_their_sources_name() {
 }
 
 #[test]
+fn learners_of_sequences_are_shown_their_share_of_generated_windows() {
+    let mut rng = Seed::new(3).rng();
+    let mut count = |buffer: &mut dyn Trajectories, draws: usize| {
+        let (mut starts, mut shown) = ([0; HORIZON], 0);
+        let told = buffer.sample_generated(draws, &mut rng, &mut |windows, window, step| {
+            assert!(window < windows.len() && step < windows.lengths[window] as usize);
+            starts[step] += 1;
+            shown += 1;
+        });
+        assert_eq!(told.unwrap(), shown);
+        (shown, starts)
+    };
+    assert_eq!(count(&mut dataset(), 40).0, 0, "a dataset has none");
+    let mut buffer = Toy::new(jitter).wrap(AugmentConfig { ratio: 0.3, ..config(2) });
+    let (shown, starts) = count(&mut buffer, 1000);
+    assert_eq!(shown, 300);
+    assert!(starts.iter().all(|&n| n > 60), "starts are spread over the windows: {starts:?}");
+    assert_eq!(buffer.status().consumed, 1000 * HORIZON as u64);
+    let mut outer = Augmented::new(Box::new(buffer), Toy::new(jitter).learner(), config(1)).unwrap();
+    assert_eq!(count(&mut outer, 40).0, 20 + 6, "half of all, and three tenths of the other half");
+    let mut none = Toy::new(jitter).wrap(AugmentConfig { ratio: 0.0, ..config(1) });
+    assert_eq!(count(&mut none, 40).0, 0);
+}
+
+#[test]
 fn rejected_windows_leave_gaps_in_the_numbers() {
     let odd_origins =
         Check::new("odd origins", |w: &replay::Windows| Ok(w.origins.iter().map(|o| o % 2 == 1).collect()));

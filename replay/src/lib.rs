@@ -42,5 +42,5 @@ pub use error::{Error, Result};
 pub use rng::{Rng, Seed, fill_normal};
 pub use sampler::{Sampler, Uniform, Weighted};
 pub use spec::Spec;
-pub use traits::{Replay, Trajectories};
+pub use traits::{Replay, ShowWindow, Trajectories};
 pub use windows::{WindowIndex, Windows};

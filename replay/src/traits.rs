@@ -1,6 +1,6 @@
 //! The two traits a buffer implements.
 
-use crate::{Batch, Dataset, Result, Rng, Spec};
+use crate::{Batch, Dataset, Result, Rng, Spec, Windows};
 
 /// A buffer that transitions can be sampled from.
 pub trait Replay {
@@ -37,7 +37,22 @@ pub trait Trajectories {
     ///
     /// Cheap where the buffer holds a [`Dataset`] (it is shared, not copied).
     fn dataset(&self) -> Result<Dataset>;
+
+    /// Draws for learners of sequences: of `draws` sub-trajectories, shows those that are generated to `show` and
+    /// returns how many they are. The others are the learner's to draw from [`dataset`](Self::dataset).
+    ///
+    /// `show` gets windows, the number of one of them and the step in it that the sub-trajectory starts at; nothing is
+    /// copied. A buffer of real transitions alone shows none, which is what happens where this is not overridden.
+    ///
+    /// Fails with [`Error::Source`](crate::Error::Source) where a worker behind the buffer failed.
+    fn sample_generated(&mut self, draws: usize, rng: &mut Rng, show: &mut ShowWindow<'_>) -> Result<usize> {
+        let _ = (draws, rng, show);
+        Ok(0)
+    }
 }
+
+/// Looks at one window of several, from one of its steps on; see [`Trajectories::sample_generated`].
+pub type ShowWindow<'a> = dyn FnMut(&Windows, usize, usize) + 'a;
 
 impl<R: Replay + ?Sized> Replay for Box<R> {
     fn spec(&self) -> &Spec {
@@ -54,5 +69,8 @@ impl<R: Replay + ?Sized> Replay for Box<R> {
 impl<R: Trajectories + ?Sized> Trajectories for Box<R> {
     fn dataset(&self) -> Result<Dataset> {
         (**self).dataset()
+    }
+    fn sample_generated(&mut self, draws: usize, rng: &mut Rng, show: &mut ShowWindow<'_>) -> Result<usize> {
+        (**self).sample_generated(draws, rng, show)
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use replay::{Batch, Dataset, Error, Replay, Result, Rng, Spec, Trajectories};
+use rand::RngExt;
+use replay::{Batch, Dataset, Error, Replay, Result, Rng, ShowWindow, Spec, Trajectories};
 
 use super::exchange::Exchange;
 use super::worker::{Crew, Job};
@@ -178,6 +179,18 @@ impl<R: Replay + Trajectories> Augmented<R> {
         self.exchange.wait_generated(transitions, None).map(|_| ())
     }
 
+    /// How many of `draws` are to be generated ones now. Accounts for `transitions` to be handed out and fetches what
+    /// was generated meanwhile; the first call starts learning, unless the ratio is 0.
+    fn due(&mut self, draws: usize, transitions: usize) -> Result<usize> {
+        if self.config.ratio > 0.0 {
+            self.start()?;
+        }
+        let wanted = self.config.generated_rows(draws);
+        self.exchange.fetch(transitions, self.config.until, wanted > 0, &mut self.view)?;
+        let ready = self.view.generated() >= self.config.pacing.minimum;
+        Ok(if ready || self.config.until == Until::Wait { wanted } else { 0 })
+    }
+
     /// Generates until the pool holds its target, whatever was consumed, and waits for it; see [`fill_to`](Self::fill_to).
     pub fn wait_filled(&mut self) -> Result<()> {
         self.fill_to(self.config.pacing.target)
@@ -199,13 +212,7 @@ impl<R: Replay + Trajectories> Replay for Augmented<R> {
     /// starts learning, unless the ratio is 0. Fails with
     /// [`Error::Source`] where learning or generating failed, with a [`Failure`] as its source.
     fn sample_into(&mut self, rows: usize, rng: &mut Rng, batch: &mut Batch) -> Result<()> {
-        if self.config.ratio > 0.0 {
-            self.start()?;
-        }
-        let wanted = self.config.generated_rows(rows);
-        self.exchange.fetch(rows, self.config.until, wanted > 0, &mut self.view)?;
-        let ready = self.view.generated() >= self.config.pacing.minimum;
-        let generated = if ready || self.config.until == Until::Wait { wanted } else { 0 };
+        let generated = self.due(rows, rows)?;
         self.inner.sample_into(rows - generated, rng, batch)?;
         if batch.len() != rows - generated {
             let why = format!("{} rows were asked for, it gave {}", rows - generated, batch.len());
@@ -216,10 +223,23 @@ impl<R: Replay + Trajectories> Replay for Augmented<R> {
     }
 }
 
-impl<R: Trajectories> Trajectories for Augmented<R> {
+impl<R: Replay + Trajectories> Trajectories for Augmented<R> {
     /// The trajectories of the buffer inside; [`Augmented::generated_dataset`] has the generated ones.
     fn dataset(&self) -> Result<Dataset> {
         self.inner.dataset()
+    }
+
+    /// `round(ratio * draws)` windows of the pool, and what the buffer inside generates for the rest, under the rules of
+    /// [`sample_into`](Replay::sample_into). A start is drawn uniformly from all generated transitions held. Each draw
+    /// counts as a whole window of consumption.
+    fn sample_generated(&mut self, draws: usize, rng: &mut Rng, show: &mut ShowWindow<'_>) -> Result<usize> {
+        let generated = self.due(draws, draws * self.config.guide.horizon)?;
+        let inside = self.inner.sample_generated(draws - generated, rng, show)?;
+        for _ in 0..generated {
+            let (chunk, window, step) = self.view.locate(rng.random_range(0..self.view.transitions()));
+            show(chunk.windows(), window, step);
+        }
+        Ok(inside + generated)
     }
 }
 

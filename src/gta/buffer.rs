@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rand::RngExt;
-use replay::{Batch, Dataset, Replay, Rng, Seed, Spec, Trajectories, Windows};
+use replay::{Batch, Dataset, Replay, Rng, Seed, ShowWindow, Spec, Trajectories, Windows};
 use tch::Device;
 
 use super::config::GtaConfig;
@@ -150,6 +150,14 @@ impl<R> GtaBuffer<R> {
 }
 
 impl<R: Replay + Trajectories> GtaBuffer<R> {
+    /// Lets the quality watch know of rows that were handed out.
+    fn sampled(&mut self, rows: usize) {
+        if let Some(watch) = &mut self.watch {
+            let augmented = &self.augmented;
+            watch.sampled(rows as u64, |windows, seed| pick(&augmented.pool(), windows, seed).ok());
+        }
+    }
+
     /// Writes what is held now, and returns where it lies. The settings, the seed, the model's hash and `source`, the
     /// checksum of the data it came from, go with it as provenance.
     ///
@@ -209,17 +217,25 @@ impl<R: Replay + Trajectories> Replay for GtaBuffer<R> {
 
     fn sample_into(&mut self, rows: usize, rng: &mut Rng, batch: &mut Batch) -> replay::Result<()> {
         self.augmented.sample_into(rows, rng, batch)?;
-        if let Some(watch) = &mut self.watch {
-            let augmented = &self.augmented;
-            watch.sampled(rows as u64, |windows, seed| pick(&augmented.pool(), windows, seed).ok());
-        }
+        self.sampled(rows);
         Ok(())
     }
 }
 
-impl<R: Trajectories> Trajectories for GtaBuffer<R> {
+impl<R: Replay + Trajectories> Trajectories for GtaBuffer<R> {
     fn dataset(&self) -> replay::Result<Dataset> {
         self.augmented.dataset()
+    }
+
+    fn sample_generated(
+        &mut self,
+        draws: usize,
+        rng: &mut Rng,
+        show: &mut ShowWindow<'_>,
+    ) -> replay::Result<usize> {
+        let generated = self.augmented.sample_generated(draws, rng, show)?;
+        self.sampled(draws * self.config.augment.guide.horizon);
+        Ok(generated)
     }
 }
 
