@@ -227,12 +227,7 @@ impl<R: Replay + Trajectories> Trajectories for GtaBuffer<R> {
         self.augmented.dataset()
     }
 
-    fn sample_generated(
-        &mut self,
-        draws: usize,
-        rng: &mut Rng,
-        show: &mut ShowWindow<'_>,
-    ) -> replay::Result<usize> {
+    fn sample_generated(&mut self, draws: usize, rng: &mut Rng, show: &mut ShowWindow<'_>) -> replay::Result<usize> {
         let generated = self.augmented.sample_generated(draws, rng, show)?;
         self.sampled(draws * self.config.augment.guide.horizon);
         Ok(generated)
