@@ -1,6 +1,7 @@
 //! Real rows mixed with generated ones that never change.
 
-use replay::{Batch, Dataset, Error, Replay, Result, Rng, Spec, Trajectories};
+use rand::RngExt;
+use replay::{Batch, Dataset, Error, Replay, Result, Rng, ShowWindow, Spec, Trajectories};
 
 use super::Pool;
 
@@ -56,6 +57,11 @@ impl<R: Replay> Mixed<R> {
     pub fn ratio(&self) -> f64 {
         self.ratio
     }
+
+    /// How many of `rows` are generated.
+    fn share(&self, rows: usize) -> usize {
+        (self.ratio * rows as f64).round() as usize
+    }
 }
 
 impl<R: Replay> Replay for Mixed<R> {
@@ -68,17 +74,29 @@ impl<R: Replay> Replay for Mixed<R> {
     }
 
     fn sample_into(&mut self, rows: usize, rng: &mut Rng, batch: &mut Batch) -> Result<()> {
-        let generated = (self.ratio * rows as f64).round() as usize;
+        let generated = self.share(rows);
         self.inner.sample_into(rows - generated, rng, batch)?;
         self.pool.sample_into(generated, rng, batch);
         Ok(())
     }
 }
 
-impl<R: Trajectories> Trajectories for Mixed<R> {
+impl<R: Replay + Trajectories> Trajectories for Mixed<R> {
     /// The trajectories of the buffer inside.
     fn dataset(&self) -> Result<Dataset> {
         self.inner.dataset()
+    }
+
+    /// `round(ratio * draws)` windows of the pool, from a start drawn uniformly from all generated transitions, and what
+    /// the buffer inside generates for the rest.
+    fn sample_generated(&mut self, draws: usize, rng: &mut Rng, show: &mut ShowWindow<'_>) -> Result<usize> {
+        let generated = self.share(draws);
+        let inside = self.inner.sample_generated(draws - generated, rng, show)?;
+        for _ in 0..generated {
+            let (chunk, window, step) = self.pool.locate(rng.random_range(0..self.pool.transitions()));
+            show(chunk.windows(), window, step);
+        }
+        Ok(inside + generated)
     }
 }
 
@@ -142,6 +160,21 @@ mod tests {
         let first = |mixed: &Mixed<Dataset>| Arc::as_ptr(mixed.pool().chunks().next().unwrap());
         assert_eq!(first(&a), first(&b), "chunks are shared, not copied");
         assert_eq!(a.dataset().unwrap().len(), 5);
+    }
+
+    #[test]
+    fn sequences_start_anywhere_in_the_pool_in_the_same_share() {
+        let (dataset, pool) = parts();
+        let mut mixed = Mixed::new(dataset, pool, 0.5).unwrap();
+        let mut starts = Vec::new();
+        let mut show = |windows: &Windows, window: usize, step: usize| {
+            assert!(step < windows.lengths[window] as usize);
+            starts.push((window, step));
+        };
+        assert_eq!(mixed.sample_generated(61, &mut Seed::new(3).rng(), &mut show).unwrap(), 31);
+        starts.sort_unstable();
+        starts.dedup();
+        assert_eq!(starts, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use replay::{Batch, Dataset, Replay, Rng, Spec, Trajectories, Windows, fill_normal};
+use replay::{Batch, Dataset, Replay, Rng, ShowWindow, Spec, Trajectories, Windows, fill_normal};
 
 use crate::augment::{Blueprint, BoxError, Generator, Learner, Learning, Prompts};
 
@@ -108,6 +108,10 @@ impl<R: Replay> Replay for S4rlBuffer<R> {
 impl<R: Trajectories> Trajectories for S4rlBuffer<R> {
     fn dataset(&self) -> replay::Result<Dataset> {
         self.inner.dataset()
+    }
+
+    fn sample_generated(&mut self, draws: usize, rng: &mut Rng, show: &mut ShowWindow<'_>) -> replay::Result<usize> {
+        self.inner.sample_generated(draws, rng, show)
     }
 }
 

@@ -32,6 +32,7 @@ Examples:
   gta augment hopper_medium-v2.hdf5 --folder runs/hopper --out more.hdf5 --transitions 1000000
   gta quality hopper_medium-v2.hdf5 more.hdf5 --env Hopper-v4
   gta run examples/configs/quick.toml     train and evaluate agents on augmented data
+  gta compare runs/none runs/gta          did it help?
 
 What is interrupted, by Ctrl-C or by kill -9, goes on when the same command is run again.
 Exit status: 0 done, 1 failed, 2 asked for something impossible.
@@ -58,6 +59,7 @@ pub enum Command {
     Augment(AugmentArgs),
     Quality(QualityArgs),
     Run(RunArgs),
+    Compare(CompareArgs),
     Bench(BenchArgs),
     /// Say which LibTorch, MuJoCo, HDF5 and GPU were found, or why not and what to do.
     Doctor,
@@ -351,4 +353,30 @@ pub struct RunArgs {
     /// Where models and agents compute: short for --set device=DEVICE.
     #[arg(long, value_name = "DEVICE")]
     pub device: Option<DeviceChoice>,
+}
+
+/// Put finished runs beside one another.
+///
+/// Prints last and best score over seeds, the p-value of Welch's t-test against the run without augmentation on the same
+/// data, and what the simulator says of what was generated; for several datasets also the paper's Table 1. Learning
+/// curves are drawn on request.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  gta compare runs/none runs/s4rl runs/gta
+  gta compare runs/* --markdown --picture curves.svg
+  gta compare runs/* --csv > runs.csv")]
+pub struct CompareArgs {
+    /// Folders of finished runs.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Also draw learning curves into an SVG file.
+    #[arg(long, value_name = "OUT.svg")]
+    pub picture: Option<PathBuf>,
+    /// Print CSV, all figures unrounded.
+    #[arg(long, conflicts_with_all = ["markdown", "json"])]
+    pub csv: bool,
+    /// Print Markdown tables.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
 }

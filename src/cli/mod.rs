@@ -7,6 +7,7 @@ mod args;
 mod augment;
 mod bench;
 mod collect;
+mod compare;
 mod comparison;
 mod doctor;
 mod inspect;
@@ -75,6 +76,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Augment(args) => carry_out!(augment::Plan, args),
         Command::Quality(args) => carry_out!(quality::Plan, args),
         Command::Run(args) => carry_out!(run::Plan, args),
+        Command::Compare(args) => carry_out!(compare::Plan, args),
         Command::Bench(args) => carry_out!(bench::Plan, args),
         Command::Doctor => doctor::run(console.json()),
     };

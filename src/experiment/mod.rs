@@ -11,6 +11,7 @@
 //! its times is a function of its settings, also when it was killed and went on.
 
 mod augmentation;
+mod compare;
 mod config;
 mod data;
 mod events;
@@ -21,6 +22,7 @@ mod training;
 mod written;
 
 pub use augmentation::{Augmentation, Begun, Building, Figures, Frozen, OracleFigures};
+pub use compare::Comparison;
 pub use config::{
     AugmentationConfig, EvaluationConfig, GtaAugmentation, NoAugmentation, Preset, Ratio, RunConfig, S4rlAugmentation,
 };
