@@ -80,7 +80,7 @@ pub trait Agent {
     /// The evaluation policy as it is now, with weights of its own.
     fn actor(&self) -> Result<Box<dyn Actor>>;
 
-    /// Writes the evaluation policy as a safetensors file that [`envs::MlpPolicy`](crate::envs::MlpPolicy) reads and
+    /// Writes the evaluation policy as a safetensors file that [`envs::MlpPolicy`] reads and
     /// `gta collect --policy` runs.
     ///
     /// # Errors

@@ -35,7 +35,7 @@ impl Policy {
         Self { layers: layers.iter().map(pair).collect(), output }
     }
 
-    /// Writes it in the format of [`envs::MlpPolicy`](crate::envs::MlpPolicy).
+    /// Writes it in the format of [`envs::MlpPolicy`].
     pub(super) fn export(&self, units: &Units, path: &Path) -> Result<()> {
         if !units.unit_actions() {
             let why = "policy files hold actions in [-1, 1], and this task's are not".into();
