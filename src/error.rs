@@ -29,6 +29,32 @@ pub enum Error {
         /// The rule and the value that breaks it.
         why: String,
     },
+    /// A setting in a file, or one changed from outside, that is not there or does not fit.
+    #[error("{place}: {}{why}", if key.is_empty() { String::new() } else { format!("'{key}': ") })]
+    Setting {
+        /// File and line, or `--set`.
+        place: String,
+        /// The setting's path; empty where the file is no TOML at all.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A folder of a run that cannot be used.
+    #[error("run {}: {why}", path.display())]
+    Run {
+        /// The folder, or the file in it.
+        path: PathBuf,
+        /// What was expected and what was found.
+        why: String,
+    },
+    /// One of several agents that are trained side by side failed.
+    #[error("seed {seed}: {source}")]
+    Seed {
+        /// Its seed.
+        seed: u64,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// A number that is no longer finite while training.
     #[error("training stopped at step {step}: {quantity} is {value}; lower the learning rate or check the data")]
     Diverged {

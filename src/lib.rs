@@ -46,6 +46,7 @@ pub mod baselines;
 pub mod diffusion;
 mod error;
 pub mod eval;
+pub mod experiment;
 mod gta;
 pub mod native;
 mod oracle;
@@ -62,4 +63,4 @@ pub use crate::gta::{
 };
 pub use error::{Error, Result};
 pub use oracle::dynamics_check;
-pub use recording::recorded;
+pub use recording::{Behaviour, Recording, recorded};

@@ -1,9 +1,153 @@
-//! From what was collected in a simulator to a dataset.
+//! Datasets collected in a simulator: by whom, how they become a dataset, and what their files say of it.
 
-use envs::Collected;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use envs::{Collect, Collected, EnvId, GaussianPolicy, LinearPolicy, MlpPolicy, Policy, UniformPolicy};
+use replay::formats::Provenance;
 use replay::{Columns, Dataset, Spec, States};
 
-use crate::Result;
+use crate::{Error, Result};
+
+/// Action noise where none was asked for and the policies have none of their own.
+const NOISE: f32 = 0.2;
+
+/// A dataset to be made by policies.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// Task, size, seed.
+    pub collect: Collect,
+    /// Who acts; all share the transitions equally.
+    pub behaviours: Vec<Behaviour>,
+    /// Standard deviation of Gaussian noise on actions; without it, 0.2 for built-in and linear policies and none for
+    /// the others, which have their own.
+    pub noise: Option<f32>,
+}
+
+/// A policy, or several, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// All levels of the task's own policies.
+    BuiltIn,
+    /// Uniformly random actions.
+    Uniform,
+    /// A linear policy in a JSON file.
+    Linear(PathBuf),
+    /// An MLP policy in a safetensors file.
+    Mlp(PathBuf),
+}
+
+impl FromStr for Behaviour {
+    type Err = Error;
+
+    /// `built-in`, `uniform`, or a file by its ending: .json (linear) or .safetensors (MLP).
+    fn from_str(text: &str) -> Result<Self> {
+        match Path::new(text).extension().and_then(|e| e.to_str()) {
+            _ if text == "built-in" => Ok(Self::BuiltIn),
+            _ if text == "uniform" => Ok(Self::Uniform),
+            Some("json") => Ok(Self::Linear(text.into())),
+            Some("safetensors") => Ok(Self::Mlp(text.into())),
+            _ => {
+                let why = format!("expected a file that ends in .json or .safetensors, or `uniform`, not {text}");
+                Err(Error::Config { name: "policy".into(), why })
+            }
+        }
+    }
+}
+
+impl Behaviour {
+    /// Whether there are built-in policies for a task.
+    pub fn built_in(env: EnvId) -> bool {
+        matches!(env, EnvId::HalfCheetah | EnvId::PointMass)
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::BuiltIn => "built-in levels".into(),
+            Self::Uniform => "uniform".into(),
+            Self::Linear(path) | Self::Mlp(path) => {
+                path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            }
+        }
+    }
+
+    /// Standard deviation of the noise around this one's actions.
+    fn noise(&self, asked: Option<f32>) -> f32 {
+        asked.unwrap_or(match self {
+            Self::BuiltIn | Self::Linear(_) => NOISE,
+            Self::Uniform | Self::Mlp(_) => 0.0,
+        })
+    }
+
+    /// The policies themselves.
+    fn policies(&self, env: EnvId, noise: Option<f32>) -> Result<Vec<Box<dyn Policy>>> {
+        fn boxed<P: Policy + 'static>(policies: Vec<P>) -> Vec<Box<dyn Policy>> {
+            policies.into_iter().map(|policy| Box::new(policy) as Box<dyn Policy>).collect()
+        }
+        let noise = self.noise(noise);
+        let single: Box<dyn Policy> = match self {
+            Self::BuiltIn => {
+                return Ok(match env {
+                    EnvId::HalfCheetah => boxed(envs::behaviour::halfcheetah(noise)?),
+                    EnvId::PointMass => boxed(envs::behaviour::point_mass(noise)?),
+                    EnvId::Hopper | EnvId::Walker2d => return Err(no_built_in(env)),
+                });
+            }
+            Self::Uniform => {
+                let task = envs::make(env)?;
+                Box::new(UniformPolicy { obs_dim: task.spec().obs_dim, action_dim: task.spec().action_dim })
+            }
+            Self::Linear(path) => {
+                let name = path.display().to_string();
+                let text = fs::read_to_string(path).map_err(Error::io(path))?;
+                let policy = LinearPolicy::from_json(&name, &text)?;
+                if policy.env != env {
+                    let why = format!("was made for {}, not {env}", policy.env);
+                    return Err(envs::Error::Policy { name, why }.into());
+                }
+                Box::new(policy)
+            }
+            Self::Mlp(path) => Box::new(MlpPolicy::load(path)?),
+        };
+        Ok(if noise > 0.0 { vec![Box::new(GaussianPolicy::new(single, noise)?)] } else { vec![single] })
+    }
+}
+
+fn no_built_in(env: EnvId) -> Error {
+    Error::Config { name: "policy".into(), why: format!("there are no built-in policies for {env}; name a file") }
+}
+
+impl Recording {
+    /// Simulates all of it; `progress` is called, from any thread, with the transitions simulated so far.
+    ///
+    /// # Errors
+    /// Where a policy cannot be read or does not fit the task, there is none to act, or the simulator fails.
+    pub fn record(&self, progress: &(dyn Fn(usize) + Sync)) -> Result<Dataset> {
+        let mut policies = Vec::new();
+        for behaviour in &self.behaviours {
+            policies.extend(behaviour.policies(self.collect.id, self.noise)?);
+        }
+        let policies: Vec<&dyn Policy> = policies.iter().map(|policy| &**policy).collect();
+        recorded(envs::collect(&self.collect, &policies, progress)?)
+    }
+
+    /// How it was made, for its file.
+    pub fn provenance(&self) -> Provenance {
+        let mut provenance = Provenance::new();
+        let names: Vec<String> = self.behaviours.iter().map(Behaviour::name).collect();
+        let noise: Vec<String> =
+            self.behaviours.iter().map(|behaviour| behaviour.noise(self.noise).to_string()).collect();
+        provenance
+            .set("generator", concat!("gta-rl ", env!("CARGO_PKG_VERSION")))
+            .set("env", self.collect.id)
+            .set("policies", names.join(", "))
+            .set("action_noise", noise.join(", "))
+            .set("steps", self.collect.steps)
+            .set("seed", self.collect.seed);
+        provenance
+    }
+}
 
 /// What [`envs::collect`] recorded, as a dataset with its simulator states; the columns are moved, not copied.
 ///
@@ -22,4 +166,34 @@ pub fn recorded(collected: Collected) -> Result<Dataset> {
     let states = States { qpos: collected.qpos, qvel: collected.qvel, nq: task.nq, nv: task.nv };
     // Every collected episode ends with a flag, so no further breaks are needed.
     Ok(Dataset::from_columns(spec, columns, &[], Some(states))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_told_by_their_names() {
+        let of = |text: &str| text.parse::<Behaviour>();
+        assert_eq!(of("uniform").unwrap(), Behaviour::Uniform);
+        assert_eq!(of("a/b.json").unwrap(), Behaviour::Linear("a/b.json".into()));
+        assert_eq!(of("b.safetensors").unwrap(), Behaviour::Mlp("b.safetensors".into()));
+        assert!(of("b.pt").unwrap_err().to_string().contains("b.pt"));
+    }
+
+    #[test]
+    fn a_recording_becomes_a_dataset_that_says_how_it_was_made() {
+        let collect = Collect { id: EnvId::PointMass, steps: 700, seed: 4, threads: Some(1) };
+        let recording = Recording { collect, behaviours: vec![Behaviour::BuiltIn, Behaviour::Uniform], noise: None };
+        let dataset = recording.record(&|_| ()).unwrap();
+        assert_eq!((dataset.len(), dataset.spec().obs_dim, dataset.spec().action_dim), (700, 4, 2));
+        assert!(dataset.states().is_some());
+        assert!(dataset.episodes().iter().all(|e| e.ending != replay::Ending::Unfinished));
+        let provenance = recording.provenance();
+        assert_eq!(provenance.get("env"), Some("PointMass-v0"));
+        assert_eq!(provenance.get("policies"), Some("built-in levels, uniform"));
+        assert_eq!(provenance.get("action_noise"), Some("0.2, 0"));
+        let other = Recording { collect: Collect { id: EnvId::Hopper, ..collect }, ..recording };
+        assert!(other.record(&|_| ()).unwrap_err().to_string().contains("Hopper-v4"));
+    }
 }

@@ -56,12 +56,7 @@ fn train(agent: &mut dyn Agent, data: &mut dyn Experience, updates: u64) -> Resu
 
 /// Mean return over 20 episodes.
 fn returns(mut actor: Box<dyn Actor>) -> f64 {
-    let outcomes = envs::rollouts_batched(EnvId::PointMass, 20, 3, Some(1), |observations, actions| {
-        let n = observations.len() / 4;
-        let (episodes, rewards) = ((0..n).collect::<Vec<_>>(), vec![0.0; n]);
-        actor.act(&Situations { episodes: &episodes, observations, rewards: &rewards }, actions)
-    });
-    outcomes.unwrap().iter().map(|outcome| outcome.total_reward).sum::<f64>() / 20.0
+    gta::eval::evaluate(&mut *actor, EnvId::PointMass, 20, 3, Some(1)).unwrap().mean_return()
 }
 
 #[test]

@@ -88,10 +88,21 @@ pub fn rollouts(
     })
 }
 
+/// What the episodes that still run show before each step of [`rollouts_batched`], `n` rows.
+#[derive(Clone, Copy, Debug)]
+pub struct Situations<'a> {
+    /// Number of each row's episode, `[n]`, rising; an agent that remembers keeps its memory by it.
+    pub episodes: &'a [usize],
+    /// Observations, `[n, O]`.
+    pub observations: &'a [f32],
+    /// What the step before paid, `[n]`; 0 before the first.
+    pub rewards: &'a [f32],
+}
+
 /// Runs whole episodes side by side, for policies that act on many observations at once.
 ///
-/// `act` gets the observations of the episodes that still run, `[n, O]`, and writes their actions, `[n, A]`; `n`
-/// falls as episodes end. The starts are those of [`rollouts`] for the same seed.
+/// `act` gets the situations of the episodes that still run and writes their actions, `[n, A]`; `n` falls as episodes
+/// end. The starts are those of [`rollouts`] for the same seed.
 ///
 /// # Errors
 /// The error of `act`; or if `threads` is 0 or MuJoCo refuses the task's model.
@@ -100,12 +111,13 @@ pub fn rollouts_batched<E: From<Error>>(
     episodes: usize,
     seed: u64,
     threads: Option<usize>,
-    mut act: impl FnMut(&[f32], &mut [f32]) -> Result<(), E>,
+    mut act: impl FnMut(&Situations<'_>, &mut [f32]) -> Result<(), E>,
 ) -> Result<Vec<EpisodeOutcome>, E> {
     struct Running {
         env: Box<dyn Env + Send>,
         index: usize,
         outcome: EpisodeOutcome,
+        reward: f64,
         done: bool,
     }
     let threads = thread_count(threads)?;
@@ -113,21 +125,26 @@ pub fn rollouts_batched<E: From<Error>>(
         let mut env = make(id)?;
         env.reset(episode_rng(seed, 0, index).next_u64());
         let outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
-        Ok(Running { env, index, outcome, done: false })
+        Ok(Running { env, index, outcome, reward: 0.0, done: false })
     };
     let mut running = (0..episodes).map(start).collect::<Result<Vec<_>>>()?;
     let mut outcomes = vec![EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false }; episodes];
-    let (mut observations, mut actions) = (Vec::new(), Vec::new());
+    let (mut numbers, mut observations, mut rewards, mut actions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     while let Some(first) = running.first() {
         let width = first.env.spec().action_dim;
         observations.clear();
         running.iter().for_each(|run| observations.extend(run.env.observation().iter().map(|&o| o as f32)));
+        numbers.clear();
+        numbers.extend(running.iter().map(|run| run.index));
+        rewards.clear();
+        rewards.extend(running.iter().map(|run| run.reward as f32));
         actions.clear();
         actions.resize(running.len() * width, 0.0);
-        act(&observations, &mut actions)?;
+        act(&Situations { episodes: &numbers, observations: &observations, rewards: &rewards }, &mut actions)?;
         let advance = |runs: &mut [Running], actions: &[f32]| {
             for (run, action) in runs.iter_mut().zip(actions.chunks_exact(width)) {
                 let step = run.env.step(action);
+                run.reward = step.reward;
                 run.outcome.total_reward += step.reward;
                 run.outcome.length += 1;
                 run.outcome.terminated = step.terminated;
@@ -168,8 +185,8 @@ mod tests {
         assert!(one.iter().any(|o| o.total_reward != one[0].total_reward), "episodes differ");
         // The batch sees observations in single precision: the outcomes are close, not equal.
         let mut rng = Rng::seed_from_u64(0);
-        let batched = rollouts_batched(EnvId::PointMass, 9, 5, Some(2), |observations, actions| {
-            for (o, a) in observations.chunks_exact(4).zip(actions.chunks_exact_mut(2)) {
+        let batched = rollouts_batched(EnvId::PointMass, 9, 5, Some(2), |situations, actions| {
+            for (o, a) in situations.observations.chunks_exact(4).zip(actions.chunks_exact_mut(2)) {
                 let wide: Vec<f64> = o.iter().map(|&v| f64::from(v)).collect();
                 policy.act(&wide, &mut rng, a);
             }
@@ -178,6 +195,29 @@ mod tests {
         .unwrap();
         for (a, b) in one.iter().zip(&batched) {
             assert!((a.total_reward - b.total_reward).abs() < 1e-3 && a.length == b.length, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn episodes_keep_their_numbers_and_hand_on_their_rewards() {
+        // Full force to one side: the episodes leave the arena at different times.
+        let (mut paid, mut steps) = ([0.0; 6], 0);
+        let outcomes = rollouts_batched(EnvId::PointMass, 6, 3, Some(2), |situations, actions| {
+            assert!(situations.episodes.is_sorted() && situations.episodes.len() == situations.rewards.len());
+            for (&episode, &reward) in situations.episodes.iter().zip(situations.rewards) {
+                assert!(steps > 0 || reward == 0.0, "nothing was paid before the first step");
+                paid[episode] += f64::from(reward);
+            }
+            actions.fill(1.0);
+            steps += 1;
+            Ok::<(), Error>(())
+        })
+        .unwrap();
+        assert!(outcomes.iter().any(|o| o.length != outcomes[0].length), "{outcomes:?}");
+        for (paid, outcome) in paid.iter().zip(&outcomes) {
+            // All but the last reward were shown; it is at least what being three units away pays.
+            let last = outcome.total_reward - paid;
+            assert!((-6.0..0.0).contains(&last), "{paid} of {outcome:?}");
         }
     }
 
@@ -200,7 +240,7 @@ mod tests {
         let other = UniformPolicy { obs_dim: 17, action_dim: 6 };
         let error = rollouts(EnvId::Hopper, &other, 1, 0, None).unwrap_err().to_string();
         assert!(error.contains("expected 11 numbers, got 17"), "{error}");
-        let failing = |_: &[f32], _: &mut [f32]| Err(Error::invalid("agent", "broken"));
+        let failing = |_: &Situations<'_>, _: &mut [f32]| Err(Error::invalid("agent", "broken"));
         assert!(rollouts_batched(EnvId::PointMass, 1, 0, None, failing).unwrap_err().to_string().contains("broken"));
         assert!(rollouts(EnvId::PointMass, &behaviour_shape(), 1, 0, Some(0)).is_err());
     }

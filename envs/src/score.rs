@@ -11,7 +11,7 @@ pub struct ReferenceReturns {
 
 /// D4RL's `infos.py` at commit 89141a6. All datasets and versions of a task share one pair, so the table is by the
 /// beginning of the name; the longest one that fits counts.
-const TABLE: [(&str, f64, f64); 15] = [
+const TABLE: [(&str, f64, f64); 31] = [
     ("halfcheetah", -280.178953, 12135.0),
     ("hopper", -20.272305, 3234.3),
     ("walker2d", 1.629008, 4592.3),
@@ -27,6 +27,23 @@ const TABLE: [(&str, f64, f64); 15] = [
     ("hammer", -274.856578, 12794.134825156867),
     ("relocate", -6.425911, 4233.877797728884),
     ("kitchen", 0.0, 4.0),
+    ("ant", -325.6, 3879.7),
+    // Version 1 of the open mazes has no references.
+    ("maze2d-open-v0", 0.01, 20.66),
+    ("maze2d-open-dense-v0", 11.17817, 27.166538620695782),
+    ("minigrid-fourrooms", 0.01442, 2.89685),
+    ("flow-ring", -165.22, 24.42),
+    ("flow-merge", 118.67993, 330.03179),
+    ("carla-lane", -0.8503839912088142, 1023.5784385429523),
+    ("carla-town", -114.81579500772153, 2440.1772022247314),
+    ("bullet-halfcheetah", -1275.766996, 2381.6725),
+    ("bullet-hopper", 20.058972, 1441.8059623430963),
+    ("bullet-ant", 373.705955, 2650.495),
+    ("bullet-walker2d", 16.523877, 1623.6476303317536),
+    ("bullet-maze2d-open", 8.75, 64.15),
+    ("bullet-maze2d-umaze", 32.46, 153.99),
+    ("bullet-maze2d-medium", 14.87, 238.05),
+    ("bullet-maze2d-large", 1.82, 285.92),
 ];
 
 impl ReferenceReturns {
@@ -67,7 +84,7 @@ mod tests {
         let cheetah = ReferenceReturns::of("HalfCheetah-v4").unwrap();
         assert!((cheetah.score(5000.0) - 42.53).abs() < 0.01);
         assert_eq!(ReferenceReturns::of("maze2d-umaze-dense-v1").unwrap().min, 68.537689);
-        for unknown in ["", "pendulum", "ant-medium-v2", "maze2d-open-v1", "PointMass-v0"] {
+        for unknown in ["", "pendulum", "ants-medium-v2", "maze2d-open-v1", "PointMass-v0"] {
             assert_eq!(ReferenceReturns::of(unknown), None, "{unknown}");
         }
     }
@@ -78,14 +95,17 @@ mod tests {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/reference-scores.json");
         let Ok(text) = std::fs::read_to_string(path) else { return };
         let table: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let scores = table["scores"].as_object().unwrap();
-        assert!(scores.len() > 50);
-        for (name, row) in scores {
-            let ours = ReferenceReturns::of(name).unwrap();
-            for (key, ours) in [("ref_min_score", ours.min), ("ref_max_score", ours.max)] {
+        let check = |name: &str, row: [&serde_json::Value; 2]| {
+            let ours = ReferenceReturns::of(name).unwrap_or_else(|| panic!("{name} is not in the table"));
+            for (theirs, ours) in row.into_iter().zip([ours.min, ours.max]) {
                 // The JSON reader may round the last bit otherwise than the compiler does.
-                assert!((row[key].as_f64().unwrap() - ours).abs() <= 1e-12 * ours.abs(), "{name} {key}");
+                assert!((theirs.as_f64().unwrap() - ours).abs() <= 1e-12 * ours.abs(), "{name}: {theirs} and {ours}");
             }
-        }
+        };
+        let scores = table["scores"].as_object().unwrap();
+        scores.iter().for_each(|(name, row)| check(name, [&row["ref_min_score"], &row["ref_max_score"]]));
+        let all = table["all_min_max"].as_object().unwrap();
+        all.iter().for_each(|(name, row)| check(name, [&row[0], &row[1]]));
+        assert!(scores.len() > 50 && all.len() > 100, "{} and {}", scores.len(), all.len());
     }
 }

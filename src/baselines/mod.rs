@@ -2,4 +2,4 @@
 
 mod s4rl;
 
-pub use s4rl::S4rl;
+pub use s4rl::{S4rl, S4rlBuffer};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use replay::{Windows, fill_normal};
+use replay::{Batch, Dataset, Replay, Rng, ShowWindow, Spec, Trajectories, Windows, fill_normal};
 
 use crate::augment::{Blueprint, BoxError, Generator, Learner, Learning, Prompts};
 
@@ -60,11 +60,66 @@ impl Learner for S4rl {
     }
 }
 
+/// A buffer whose states are noised anew whenever they are sampled: S4RL as it is used to train agents.
+///
+/// Every row's observation and next observation gets noise of its own, `N(0, std^2)` in the units of the observations.
+/// (The [`Generator`] form above makes noised copies once, to be judged beside other augmentations or written to a file;
+/// an agent that sees the same copies again and again could learn them by heart.) Trajectories are those of the buffer
+/// inside, without noise.
+#[derive(Clone, Debug)]
+pub struct S4rlBuffer<R> {
+    inner: R,
+    std: f32,
+    noise: Vec<f32>,
+}
+
+impl<R> S4rlBuffer<R> {
+    /// Noises the states of `inner`'s batches.
+    pub fn new(inner: R, noise: S4rl) -> Self {
+        Self { inner, std: noise.std, noise: Vec::new() }
+    }
+
+    /// The buffer inside.
+    pub fn inner(&self) -> &R {
+        &self.inner
+    }
+}
+
+impl<R: Replay> Replay for S4rlBuffer<R> {
+    fn spec(&self) -> &Spec {
+        self.inner.spec()
+    }
+
+    fn len(&self) -> usize {
+        self.inner.len()
+    }
+
+    fn sample_into(&mut self, rows: usize, rng: &mut Rng, batch: &mut Batch) -> replay::Result<()> {
+        self.inner.sample_into(rows, rng, batch)?;
+        for states in [&mut batch.observations, &mut batch.next_observations] {
+            self.noise.resize(states.len(), 0.0);
+            fill_normal(rng, &mut self.noise);
+            states.iter_mut().zip(&self.noise).for_each(|(state, noise)| *state += self.std * noise);
+        }
+        Ok(())
+    }
+}
+
+impl<R: Trajectories> Trajectories for S4rlBuffer<R> {
+    fn dataset(&self) -> replay::Result<Dataset> {
+        self.inner.dataset()
+    }
+
+    fn sample_generated(&mut self, draws: usize, rng: &mut Rng, show: &mut ShowWindow<'_>) -> replay::Result<usize> {
+        self.inner.sample_generated(draws, rng, show)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::augment::{Guide, GuideConfig};
-    use replay::{Dataset, Seed, Spec, Transition};
+    use replay::{Seed, Source, Transition};
 
     fn guide() -> Guide {
         let mut builder = Dataset::builder(Spec::new(2, 1));
@@ -107,5 +162,31 @@ mod tests {
         assert_eq!(all.window(4), part.window(0));
         assert_eq!(all.window(5), part.window(1));
         assert_ne!(all.window(4), all.window(5));
+    }
+
+    #[test]
+    fn sampled_states_get_fresh_noise_and_nothing_else_changes() {
+        let dataset = guide().dataset().clone();
+        let mut buffer = S4rlBuffer::new(dataset.clone(), S4rl::new(0.25));
+        let mut rng = Seed::new(4).rng();
+        let (mut square, mut count) = (0.0, 0.0);
+        for _ in 0..40 {
+            let batch = buffer.sample(64, &mut rng).unwrap();
+            for (index, source) in batch.sources.iter().enumerate() {
+                let Source::Real(real) = *source else { panic!("{source:?} of a dataset") };
+                let (new, old) = (batch.row(index), dataset.row(real));
+                assert_eq!((new.action, new.reward, new.terminated), (old.action, old.reward, old.terminated));
+                let states = new.observation.iter().chain(new.next_observation);
+                for (n, o) in states.zip(old.observation.iter().chain(old.next_observation)) {
+                    assert_ne!(n, o);
+                    (square, count) = (square + f64::from(n - o).powi(2), count + 1.0);
+                }
+            }
+        }
+        assert!((f64::sqrt(square / count) - 0.25).abs() < 0.01);
+        let again =
+            |seed| S4rlBuffer::new(dataset.clone(), S4rl::default()).sample(8, &mut Seed::new(seed).rng()).unwrap();
+        assert_eq!(again(1), again(1));
+        assert_ne!(again(1), again(2));
     }
 }

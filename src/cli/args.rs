@@ -31,6 +31,8 @@ Examples:
   gta train hopper_medium-v2.hdf5 --out runs/hopper
   gta augment hopper_medium-v2.hdf5 --folder runs/hopper --out more.hdf5 --transitions 1000000
   gta quality hopper_medium-v2.hdf5 more.hdf5 --env Hopper-v4
+  gta run examples/configs/quick.toml     train and evaluate agents on augmented data
+  gta compare runs/none runs/gta          did it help?
 
 What is interrupted, by Ctrl-C or by kill -9, goes on when the same command is run again.
 Exit status: 0 done, 1 failed, 2 asked for something impossible.
@@ -56,6 +58,8 @@ pub enum Command {
     Train(TrainArgs),
     Augment(AugmentArgs),
     Quality(QualityArgs),
+    Run(RunArgs),
+    Compare(CompareArgs),
     Bench(BenchArgs),
     /// Say which LibTorch, MuJoCo, HDF5 and GPU were found, or why not and what to do.
     Doctor,
@@ -319,4 +323,60 @@ pub struct BenchArgs {
     /// Where the agents compute: auto, cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
+}
+
+/// Train and evaluate agents as a TOML file says.
+///
+/// A file names data, augmentation, algorithm, seeds and how to evaluate; what it leaves out has the paper's value. The
+/// augmentation is made once, then an agent for each seed learns from it, side by side. The folder of a run holds all its
+/// settings, metrics as CSV and TensorBoard events, checkpoints, policies and a summary.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  gta run examples/configs/quick.toml
+  gta run examples/configs/quick.toml --resume    # goes on after an interruption
+  gta run run.toml --set augmentation.kind=none --set seeds=[0,1,2] --out runs/none")]
+pub struct RunArgs {
+    /// Files of settings; several are run one after the other.
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Go on in folders that hold a run already, with the same settings.
+    #[arg(long)]
+    pub resume: bool,
+    /// Changes one setting, by its path in the file: --set updates=1000 --set agent.batch_size=256. May be given several
+    /// times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<Assignment>,
+    /// Folder for the results: short for --set out=FOLDER.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// Where models and agents compute: short for --set device=DEVICE.
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
+}
+
+/// Put finished runs beside one another.
+///
+/// Prints last and best score over seeds, the p-value of Welch's t-test against the run without augmentation on the same
+/// data, and what the simulator says of what was generated; for several datasets also the paper's Table 1. Learning
+/// curves are drawn on request.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  gta compare runs/none runs/s4rl runs/gta
+  gta compare runs/* --markdown --picture curves.svg
+  gta compare runs/* --csv > runs.csv")]
+pub struct CompareArgs {
+    /// Folders of finished runs.
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<PathBuf>,
+    /// Also draw learning curves into an SVG file.
+    #[arg(long, value_name = "OUT.svg")]
+    pub picture: Option<PathBuf>,
+    /// Print CSV, all figures unrounded.
+    #[arg(long, conflicts_with_all = ["markdown", "json"])]
+    pub csv: bool,
+    /// Print Markdown tables.
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
 }

@@ -59,7 +59,7 @@ impl Plan {
             for _ in 0..10 {
                 agent.update(&mut data)?;
             }
-            let mut rates = Vec::new();
+            let (mut rates, busy, first) = (Vec::new(), busy_time(), agent.updates());
             for _ in 0..self.rounds {
                 let (start, before) = (Instant::now(), agent.updates());
                 while start.elapsed() < self.round {
@@ -70,6 +70,8 @@ impl Plan {
                 rates.push((agent.updates() - before) as f64 / start.elapsed().as_secs_f64());
             }
             rates.sort_by(f64::total_cmp);
+            let updates = (agent.updates() - first) as f64;
+            let cpu_ms = busy.zip(busy_time()).map(|(before, now)| 1e3 * (now - before) / updates);
             let figure = Figure {
                 agent: kind.clone(),
                 batch: *batch,
@@ -77,6 +79,7 @@ impl Plan {
                 median: rates[rates.len() / 2],
                 least: rates[0],
                 most: rates[rates.len() - 1],
+                cpu_ms,
             };
             console.remark(figure.line());
             figures.push(figure);
@@ -99,13 +102,27 @@ struct Figure {
     median: f64,
     least: f64,
     most: f64,
+    /// Time that all threads together computed for one update, in milliseconds: comparable on a busy machine, too.
+    cpu_ms: Option<f64>,
 }
 
 impl Figure {
     fn line(&self) -> String {
-        let Self { agent, batch, unit, median, least, most } = self;
-        format!("{agent:<8} batch {batch:>5}  {median:>8.1} {unit} ({least:.1} to {most:.1})")
+        let Self { agent, batch, unit, median, least, most, cpu_ms } = self;
+        let cpu = cpu_ms.map_or_else(String::new, |ms| format!("  {ms:>7.2} ms of CPU each"));
+        format!("{agent:<8} batch {batch:>5}  {median:>8.1} {unit} ({least:.1} to {most:.1}){cpu}")
     }
+}
+
+/// Seconds that this process's threads have computed so far, where the system tells (Linux).
+fn busy_time() -> Option<f64> {
+    let threads = std::fs::read_dir("/proc/self/task").ok()?;
+    let time = |entry: std::io::Result<std::fs::DirEntry>| -> Option<f64> {
+        let text = std::fs::read_to_string(entry.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    };
+    // A thread that has just ended has no file any more.
+    Some(threads.filter_map(time).sum::<f64>() * 1e-9)
 }
 
 /// The same settings with another batch size, by the name that all agents have for it.

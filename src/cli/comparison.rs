@@ -1,7 +1,7 @@
 //! Sets of windows made from prompts in different ways, to be judged side by side.
 
 use anyhow::{Result, anyhow};
-use gta::augment::{Alpha, Blueprint, Filter, Guide, Pool};
+use gta::augment::{Alpha, Blueprint, Filter, Filtered, Guide, Pool};
 use gta::baselines::S4rl;
 use gta::diffusion::Guidance;
 use gta::eval::Transitions;
@@ -24,7 +24,7 @@ pub struct Sets {
     pub s4rl: Transitions,
     /// Prompts partly noised and denoised under the return they have, without guidance; nothing is rejected.
     pub unguided: Transitions,
-    /// The same prompts under the amplified return with guidance, before the simulator rejects any.
+    /// The same prompts, window by window, under the amplified return with guidance, before the simulator rejects any.
     pub unchecked: Transitions,
     /// The pool's windows.
     pub gta: Transitions,
@@ -56,7 +56,7 @@ impl Sets {
         let total = 3 * count as u64;
         let progress = console.progress("comparing", "windows", Some(total));
         let (mut done, threads) = (0, native::threads());
-        let mut made = |name: &str, guide: &Guide, blueprint: &dyn Blueprint| -> Result<Windows> {
+        let mut made = |name: &str, guide: &Guide, blueprint: &dyn Blueprint| -> Result<Filtered> {
             let mut generator = blueprint.build().map_err(|error| anyhow!(error))?;
             let mut all = Windows::with_capacity(dataset.spec(), guide.config().horizon, count);
             for first in (0..count).step_by(CHUNK) {
@@ -65,11 +65,12 @@ impl Sets {
                 done += prompts.windows.len() as u64;
                 progress.at(done, Some(total), name);
             }
-            Ok(filter.apply(all).map_err(|error| anyhow!(error))?.windows)
+            filter.apply(all).map_err(|error| anyhow!(error))
         };
-        let s4rl = made("S4RL noise", &own, &S4rl::default())?;
+        let s4rl = made("S4RL noise", &own, &S4rl::default())?.windows;
         let unguided = made("GTA without guidance", &own, &model.resampled(&unguided))?;
         let unchecked = made("GTA before the simulator's check", &guide, model)?;
+        let (unguided, unchecked) = pairs(&unguided, &unchecked);
         // A generator computes on one thread; what follows may use as many as before.
         native::set_threads(threads);
         progress.finish(format_args!("{count} windows each"));
@@ -89,6 +90,21 @@ impl Sets {
             gta: transitions(generated),
         })
     }
+}
+
+/// The windows that grew from the prompts of which both sets kept what became of them.
+fn pairs(a: &Filtered, b: &Filtered) -> (Windows, Windows) {
+    let of = |set: &Filtered, other: &Filtered| {
+        let mut kept = set.windows.clone();
+        kept.clear();
+        for (index, position) in set.positions.iter().enumerate() {
+            if other.positions.binary_search(position).is_ok() {
+                append(&mut kept, &set.windows, index);
+            }
+        }
+        kept
+    };
+    (of(a, b), of(b, a))
 }
 
 /// Up to `count` windows of a pool, spread over all of it.

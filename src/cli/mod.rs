@@ -7,6 +7,7 @@ mod args;
 mod augment;
 mod bench;
 mod collect;
+mod compare;
 mod comparison;
 mod doctor;
 mod inspect;
@@ -14,6 +15,7 @@ mod output;
 mod progress;
 mod quality;
 mod quickstart;
+mod run;
 mod settings;
 mod train;
 mod watch;
@@ -73,6 +75,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Train(args) => carry_out!(train::Plan, args),
         Command::Augment(args) => carry_out!(augment::Plan, args),
         Command::Quality(args) => carry_out!(quality::Plan, args),
+        Command::Run(args) => carry_out!(run::Plan, args),
+        Command::Compare(args) => carry_out!(compare::Plan, args),
         Command::Bench(args) => carry_out!(bench::Plan, args),
         Command::Doctor => doctor::run(console.json()),
     };

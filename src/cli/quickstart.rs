@@ -8,15 +8,16 @@ use gta::augment::{Alpha, AugmentConfig, GuideConfig};
 use gta::diffusion::{Guidance, TrainerConfig};
 use gta::envs::{Collect, EnvId, Oracle};
 use gta::eval::{
-    Measured, NamedQuality, NoveltyConfig, Picture, Quality, QualityConfig, QualityMeter, QualityReport, Transitions,
+    Change, DynamicsChange, Measured, NamedQuality, NoveltyConfig, Picture, Quality, QualityConfig, QualityMeter,
+    QualityReport, Transitions,
 };
 use gta::replay::Seed;
 use gta::replay::formats::{self, d4rl};
-use gta::{Contents, GtaConfig, Mu, Target, dynamics_check};
+use gta::{Behaviour, Contents, GtaConfig, Mu, Recording, Target, dynamics_check};
 use serde_json::json;
 
 use super::args::QuickstartArgs;
-use super::collect::{Actor, Recording};
+use super::collect;
 use super::comparison::Sets;
 use super::output::{self, Console, duration, thousands};
 use super::settings::{self, Settings};
@@ -63,6 +64,8 @@ impl QuickstartPlan {
     const CEILING: f64 = 0.99;
     /// Weight of the guidance.
     const GUIDANCE: f64 = 1.0;
+    /// Noise level from which upwards it is guided.
+    const GUIDE_ABOVE: f64 = 1.0;
     /// Share of the windows, the best, that prompts are drawn from.
     const PREFER_TOP: f64 = 0.5;
     /// Dynamic MSE of a window beyond which the simulator rejects it.
@@ -85,7 +88,7 @@ impl QuickstartPlan {
             augment: AugmentConfig { seed: args.seed, guide, ..default.augment.clone() },
             trainer: TrainerConfig { steps: args.train_steps.unwrap_or(Self::TRAIN_STEPS), ..default.trainer.clone() },
             mu: Mu::new(Self::MU)?,
-            guidance: Guidance { weight: Self::GUIDANCE, ..default.guidance },
+            guidance: Guidance { weight: Self::GUIDANCE, above: Self::GUIDE_ABOVE, ..default.guidance },
             checkpoint_every: 200,
             ..default
         };
@@ -93,7 +96,7 @@ impl QuickstartPlan {
         let collect = Collect { id: Self::ENV, steps, seed: args.seed, threads: None };
         Ok(Self {
             out: args.out,
-            recording: Recording { collect, actors: vec![Actor::BuiltIn], noise: Some(Self::ACTION_NOISE) },
+            recording: Recording { collect, behaviours: vec![Behaviour::BuiltIn], noise: Some(Self::ACTION_NOISE) },
             settings: Settings { config, from_folder: None, device: args.device.resolve()? },
             transitions,
             windows,
@@ -150,6 +153,7 @@ impl QuickstartPlan {
             "training_steps_now": seen.steps,
             "oracle_reward_gain_over_data": judged.gain("data"),
             "oracle_reward_gain_over_prompts": judged.gain("prompts"),
+            "guidance_changes_dynamic_mse": judged.guidance,
             "data_from_states": judged.exact,
             "quality": judged.report.rows,
             "seconds": began.elapsed().as_secs_f64(),
@@ -187,7 +191,7 @@ impl QuickstartPlan {
             console.remark(format_args!("found {}", path.display()));
             return Ok(());
         }
-        Ok(d4rl::write(path, &self.recording.record(console)?, &ours)?)
+        Ok(d4rl::write(path, &collect::record(console, &self.recording)?, &ours)?)
     }
 
     /// Fails where the folder's model is being trained with other settings.
@@ -227,6 +231,10 @@ impl QuickstartPlan {
         let gta = measure("GTA", &sets.gta)?;
         progress.finish(format_args!("{} transitions each", thousands(sets.gta.len() as u64)));
 
+        let seed = Seed::new(self.settings.config.augment.seed).fork("guidance", 0);
+        let bootstrap = &meter.config().bootstrap;
+        let guidance =
+            DynamicsChange::between((&sets.unguided, &unguided), (&sets.unchecked, &unchecked), bootstrap, &seed);
         let title = format!("GTA on {}, {} windows", self.recording.collect.id, sets.gta.window_count());
         let picture = Picture::of_quality(title, &data, &gta);
         let named = |name: &str, measured: Measured| NamedQuality { name: name.into(), quality: measured.quality };
@@ -235,10 +243,10 @@ impl QuickstartPlan {
             named("prompts", prompts),
             named("S4RL noise", s4rl),
             named("no guidance", unguided),
-            named("unchecked", unchecked),
+            named("GTA unchecked", unchecked),
             named("GTA", gta),
         ];
-        Ok(Judged { exact: exact.quality, report: QualityReport { floor: None, rows }, picture })
+        Ok(Judged { exact: exact.quality, report: QualityReport { floor: None, rows }, guidance, picture })
     }
 }
 
@@ -247,6 +255,8 @@ struct Judged {
     /// The data again, from recorded simulator states: the simulator's own error.
     exact: Quality,
     report: QualityReport,
+    /// What asking for more changes of the dynamic MSE, prompt by prompt and with nothing rejected.
+    guidance: Option<DynamicsChange>,
     picture: Picture,
 }
 
@@ -273,7 +283,7 @@ impl Judged {
         };
         format!(
             "By MuJoCo, a transition of GTA pays {}, one of the data {} ({:+.0}%); the windows that GTA's grew from pay\n\
-             {:.2} ({:+.0}%). Its dynamic MSE is {:.4} in the median; without guidance and check it is {:.4}.",
+             {:.2} ({:+.0}%). Its dynamic MSE is {:.4} in the median; without guidance and check it is {:.4}.{}",
             reward(gta),
             reward(data),
             100.0 * self.gain("data"),
@@ -281,6 +291,22 @@ impl Judged {
             100.0 * self.gain("prompts"),
             gta.dynamic_mse.median,
             unguided.dynamic_mse.median,
+            self.guidance.as_ref().map_or(String::new(), guidance_sentence),
         )
     }
+}
+
+/// What guidance costs, like for like.
+fn guidance_sentence(change: &DynamicsChange) -> String {
+    let figure = |change: &Change| {
+        let range = change.interval.map(|i| format!(" [{:+.1}, {:+.1}]", 100.0 * i.low, 100.0 * i.high));
+        format!("{:+.1}%{}", 100.0 * change.relative, range.unwrap_or_default())
+    };
+    format!(
+        "\nLike for like (same prompts, nothing rejected), guidance changes the dynamic MSE by {} in the mean,\n\
+         {} in the median and {} in the 90% quantile, with 95% intervals over pairs of windows.",
+        figure(&change.mean),
+        figure(&change.median),
+        figure(&change.quantile_90),
+    )
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow};
 use gta::GtaConfig;
+use gta::experiment::Change;
 use serde_json::{Map, Value};
 use tch::Device;
 
@@ -54,6 +55,13 @@ impl Settings {
 pub struct Assignment {
     key: String,
     value: Value,
+}
+
+impl Assignment {
+    /// The same for the settings of a run.
+    pub fn change(&self) -> Change {
+        Change { key: self.key.clone(), value: self.value.clone() }
+    }
 }
 
 impl FromStr for Assignment {

@@ -1,4 +1,7 @@
-//! How good transitions are: the paper's quality metrics, the statistics behind them, and their tables and pictures.
+//! How good transitions and agents are: the paper's quality metrics, scores, the statistics behind them, and their tables
+//! and pictures.
+//!
+//! [`evaluate`] runs an agent's policy in its task; [`references`] and [`OverSeeds`] make scores of what it returned.
 //!
 //! The flow: a [`QualityMeter`] knows the dataset, a [`Simulator`] of the task and the settings. It takes
 //! [`Transitions`] (windows, a batch, or rows of a dataset) and gives [`Measured`] values: one [`Quality`] to report,
@@ -15,13 +18,17 @@
 //! | Welch's t-test | Table 20 | [`welch()`] |
 
 mod axis;
+mod curves;
 mod error;
 mod meter;
 mod nearest;
 mod novelty;
+mod paired;
 mod picture;
 mod quality;
 mod report;
+mod rollout;
+mod score;
 mod screen;
 mod simulator;
 mod stats;
@@ -29,13 +36,18 @@ mod table;
 mod transitions;
 mod welch;
 
+pub use curves::{Curve, Level};
 pub use error::{Error, Result};
 pub use meter::QualityMeter;
 pub use nearest::{Nearest, nearest};
 pub use novelty::{Novelty, NoveltyConfig, NoveltyScale, NoveltyValues, novelty, spacing};
+pub use paired::{Change, DynamicsChange};
 pub use picture::{Panel, Picture, Points, Series};
 pub use quality::{Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Terminals, WindowReturn};
 pub use report::{Floor, NamedQuality, QualityReport};
+pub use rollout::{Evaluation, evaluate};
+pub(crate) use score::number;
+pub use score::{OverSeeds, references};
 pub use simulator::{Simulator, SimulatorError, Truth};
 pub use stats::{Bootstrap, Interval, Summary, mean, pearson, quantile, standard_deviation};
 pub use table::Table;

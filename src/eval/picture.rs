@@ -1,14 +1,15 @@
-//! Histograms and scatter plots side by side, as one self-contained SVG picture.
+//! Histograms, scatter plots and curves side by side, as one self-contained SVG picture.
 
 use std::fmt::Write;
 
 use super::axis::Axis;
+use super::curves::{Curve, Level, curves};
 use super::quality::{Measured, WindowReturn};
 use super::stats::{mean, pearson, quantile};
 use super::table::number;
 
 /// Okabe and Ito's colours, which colour-blind readers tell apart, and a dash pattern for those who see none.
-const STYLES: [(&str, &str); 5] =
+pub(super) const STYLES: [(&str, &str); 5] =
     [("#0072B2", ""), ("#D55E00", ""), ("#009E73", "6 3"), ("#000000", "2 2"), ("#CC79A7", "8 3 2 3")];
 /// Size of a panel in pixels, and the space in it left and right of the plot and below it, for labels.
 const WIDTH: f64 = 430.0;
@@ -22,6 +23,8 @@ const PANEL_TITLE: f64 = 26.0;
 const LINE: f64 = 17.0;
 /// Space between the legend and the plot.
 const GAP: f64 = 8.0;
+/// Most panels side by side; more go below.
+const COLUMNS: usize = 3;
 /// Bars of a histogram.
 const BINS: usize = 48;
 /// Points of a scatter plot's series: more make the file large and the picture no clearer.
@@ -69,14 +72,27 @@ pub enum Panel {
         /// What is compared.
         series: Vec<Points>,
     },
+    /// How numbers change, such as scores while learning: a line with a band around it for each series.
+    Curves {
+        /// Heading.
+        title: String,
+        /// What x is.
+        x_label: String,
+        /// What y is.
+        y_label: String,
+        /// What is compared.
+        series: Vec<Curve>,
+        /// Something that does not change, to compare with.
+        level: Option<Level>,
+    },
 }
 
-/// Panels side by side under a title.
+/// Panels side by side under a title, three in a line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
     /// Heading.
     pub title: String,
-    /// The plots, from left to right.
+    /// The plots, from left to right and then downwards.
     pub panels: Vec<Panel>,
 }
 
@@ -131,7 +147,9 @@ impl Picture {
     /// The picture as the text of an SVG file, which needs no other file.
     pub fn to_svg(&self) -> String {
         let legend = self.panels.iter().map(Panel::legend_lines).max().unwrap_or(0) as f64 * LINE + GAP;
-        let (width, height) = (WIDTH * self.panels.len().max(1) as f64, TITLE + HEIGHT + legend);
+        let columns = self.panels.len().clamp(1, COLUMNS);
+        let (lines, line_height) = (self.panels.len().div_ceil(columns).max(1), HEIGHT + legend);
+        let (width, height) = (WIDTH * columns as f64, TITLE + line_height * lines as f64);
         let mut svg = Svg(String::new());
         svg.line(format_args!(
             r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#222222">"##
@@ -139,8 +157,9 @@ impl Picture {
         svg.line(format_args!(r##"<rect width="{width}" height="{height}" fill="#FFFFFF"/>"##));
         svg.text([width / 2.0, 26.0], "middle", r#" font-size="17" font-weight="bold""#, &self.title);
         for (index, panel) in self.panels.iter().enumerate() {
-            let x = index as f64 * WIDTH;
-            panel.draw(&mut svg, x, [x + LEFT, TITLE + PANEL_TITLE + legend, x + WIDTH - RIGHT, height - BELOW]);
+            let (x, y) = ((index % columns) as f64 * WIDTH, TITLE + (index / columns) as f64 * line_height);
+            let place = [x + LEFT, y + PANEL_TITLE + legend, x + WIDTH - RIGHT, y + line_height - BELOW];
+            panel.draw(&mut svg, [x, y], place);
         }
         svg.line(format_args!("</svg>"));
         svg.0
@@ -153,29 +172,31 @@ impl Panel {
         match self {
             Self::Histogram { series, .. } => series.len(),
             Self::Scatter { series, .. } => series.len() + 1,
+            Self::Curves { series, level, .. } => series.len() + usize::from(level.is_some()),
         }
     }
 
-    /// Draws the panel whose left side is at `left`, and its plot into `[x, y, x, y]`, below a legend.
-    fn draw(&self, svg: &mut Svg, left: f64, place: [f64; 4]) {
-        let title = match self {
-            Self::Histogram { title, .. } | Self::Scatter { title, .. } => title,
-        };
+    /// Draws the panel whose upper left corner is at `[x, y]`, and its plot into `[x, y, x, y]`, below a legend.
+    fn draw(&self, svg: &mut Svg, [left, top]: [f64; 2], place: [f64; 4]) {
+        let (Self::Histogram { title, .. } | Self::Scatter { title, .. } | Self::Curves { title, .. }) = self;
         let bold = r#" font-size="14" font-weight="bold""#;
-        svg.text([left + LEFT, TITLE + 14.0], "start", bold, title);
-        let mut keys = Keys { svg, x: left + LEFT, y: TITLE + PANEL_TITLE + 6.0 };
+        svg.text([left + LEFT, top + 14.0], "start", bold, title);
+        let mut keys = Keys { svg, x: left + LEFT, y: top + PANEL_TITLE + 6.0 };
         match self {
             Self::Histogram { x_label, series, .. } => histogram(&mut keys, place, x_label, series),
             Self::Scatter { x_label, y_label, series, .. } => scatter(&mut keys, place, [x_label, y_label], series),
+            Self::Curves { x_label, y_label, series, level, .. } => {
+                curves(&mut keys, place, [x_label, y_label], series, level.as_ref());
+            }
         }
     }
 }
 
 /// The text of an SVG file, line by line.
-struct Svg(String);
+pub(super) struct Svg(String);
 
 impl Svg {
-    fn line(&mut self, arguments: std::fmt::Arguments<'_>) {
+    pub(super) fn line(&mut self, arguments: std::fmt::Arguments<'_>) {
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "{arguments}");
     }
@@ -188,7 +209,7 @@ impl Svg {
     }
 
     /// Ticks, grid and labels of both axes around a plot.
-    fn axes(&mut self, [x0, y0, x1, y1]: [f64; 4], axes: [&Axis; 2], labels: [&str; 2]) {
+    pub(super) fn axes(&mut self, [x0, y0, x1, y1]: [f64; 4], axes: [&Axis; 2], labels: [&str; 2]) {
         for (tick, label) in axes[0].ticks() {
             let x = x0 + (x1 - x0) * axes[0].share(tick);
             self.line(format_args!(r##"<path d="M{x:.1} {y0:.1}V{y1:.1}" stroke="#E6E6E6"/>"##));
@@ -207,15 +228,15 @@ impl Svg {
 }
 
 /// The legend of a panel, written downwards.
-struct Keys<'a> {
-    svg: &'a mut Svg,
+pub(super) struct Keys<'a> {
+    pub(super) svg: &'a mut Svg,
     x: f64,
     y: f64,
 }
 
 impl Keys<'_> {
     /// A sample of a series' style (an SVG element around `[x, y]`) and what it stands for.
-    fn key(&mut self, sample: impl FnOnce(f64, f64) -> String, text: &str) {
+    pub(super) fn key(&mut self, sample: impl FnOnce(f64, f64) -> String, text: &str) {
         let sample = sample(self.x, self.y);
         self.svg.line(format_args!("{sample}"));
         self.svg.text([self.x + 32.0, self.y + 4.0], "start", "", text);
@@ -324,21 +345,24 @@ fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Po
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn numbers(svg: &str, after: &str) -> Vec<f64> {
         svg.split(after).skip(1).map(|rest| rest.split('"').next().unwrap().parse().unwrap()).collect()
     }
 
-    fn histogram_of(series: &[(&str, &[f64])]) -> String {
+    fn histogram_panel(series: &[(&str, &[f64])]) -> Panel {
         let series = series.iter().map(|(name, values)| Series { name: (*name).into(), values: values.to_vec() });
-        let panel = Panel::Histogram { title: "Rewards".into(), x_label: "reward".into(), series: series.collect() };
-        Picture { title: "Test".into(), panels: vec![panel] }.to_svg()
+        Panel::Histogram { title: "Rewards".into(), x_label: "reward".into(), series: series.collect() }
+    }
+
+    fn histogram_of(series: &[(&str, &[f64])]) -> String {
+        Picture { title: "Test".into(), panels: vec![histogram_panel(series)] }.to_svg()
     }
 
     /// Every opened element is closed, in order, and attributes are quoted.
-    fn assert_well_formed(svg: &str) {
+    pub(in crate::eval) fn assert_well_formed(svg: &str) {
         let mut open = Vec::new();
         for tag in svg.split('<').skip(1) {
             let (tag, _) = tag.split_once('>').expect("a tag ends");
@@ -405,6 +429,9 @@ mod tests {
         assert_well_formed(&histogram_of(&[]));
         assert_well_formed(&histogram_of(&[("same", &[2.0; 9])]));
         assert_well_formed(&Picture { title: "a\u{7}b".into(), panels: vec![] }.to_svg());
+        let wide = Picture { title: "Four".into(), panels: vec![histogram_panel(&[]); 4] }.to_svg();
+        assert_eq!(numbers(&wide, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\""), [3.0 * WIDTH]);
+        assert_eq!(wide.matches(">Rewards<").count(), 4);
         let empty = Panel::Scatter { title: "t".into(), x_label: "x".into(), y_label: "y".into(), series: vec![] };
         let svg = Picture { title: "Two".into(), panels: vec![empty.clone(), empty] }.to_svg();
         assert_well_formed(&svg);

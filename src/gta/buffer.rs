@@ -173,7 +173,7 @@ impl<R: Replay + Trajectories> GtaBuffer<R> {
 }
 
 /// Up to `count` different windows of a pool, as one set.
-fn pick(pool: &Pool, count: usize, seed: Seed) -> Result<Windows> {
+pub(crate) fn pick(pool: &Pool, count: usize, seed: Seed) -> Result<Windows> {
     let total = pool.windows() as usize;
     if total == 0 {
         return Err(Error::Replay(replay::Error::Empty));

@@ -133,10 +133,7 @@ impl GtaConfig {
         self.edm.validate()?;
         self.solver.validate()?;
         self.trainer.validate()?;
-        if !self.guidance.weight.is_finite() {
-            let why = format!("must be a number, is {}", self.guidance.weight);
-            return Err(Error::Config { name: "guidance.weight".into(), why });
-        }
+        self.guidance.validate()?;
         if let Terminals::Marked { deviations } = self.terminals
             && !(deviations > 0.0 && deviations.is_finite())
         {
@@ -182,6 +179,7 @@ impl Default for GtaConfig {
                 ..Self::paper().trainer
             },
             solver: Solver::DpmSolver { steps: 20, eta: 1.0 },
+            guidance: Guidance { above: 1.0, ..Guidance::default() },
             condition_units: ConditionUnits::Standardised,
             ..Self::paper()
         }

@@ -11,6 +11,7 @@ mod generator;
 mod learner;
 mod watch;
 
+pub(crate) use buffer::pick;
 pub use buffer::{GtaBuffer, GtaBuilder};
 pub use config::{ConditionUnits, GtaConfig, Mu, Terminals};
 pub use export::{Contents, Target};

@@ -1,6 +1,7 @@
 //! What every trained network here needs, whatever it learns: a random start of its own, weights as one vector, AdamW,
 //! and training state in a file.
 
+mod adam_pass;
 mod checkpoint;
 mod initializer;
 mod optimizer;

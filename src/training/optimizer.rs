@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use super::adam_pass::Pass;
 use crate::Result;
 
 /// Settings of [`AdamW`].
@@ -66,12 +67,23 @@ impl AdamW {
         if weight_decay > 0.0 {
             let _ = parameters.f_mul_scalar_(1.0 - learning_rate * weight_decay)?;
         }
-        let _ = self.first.f_lerp_(gradient, 1.0 - beta1)?;
-        let _ = self.second.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
+        // `lr / c1 m / (sqrt(v / c2) + epsilon)` with the root of `c2` moved out of the loop.
+        let root = correction(beta2).sqrt();
+        let pass = Pass {
+            first: 1.0 - beta1,
+            second: 1.0 - beta2,
+            rate: learning_rate * root / correction(beta1),
+            epsilon: epsilon * root,
+        };
+        if pass.on_host(parameters, &mut self.first, &mut self.second, gradient) {
+            return Ok(());
+        }
+        let _ = self.first.f_lerp_(gradient, pass.first)?;
+        let _ = self.second.f_lerp_(&gradient.f_square()?, pass.second)?;
         let mut update = self.second.f_sqrt()?;
-        let _ = update.f_div_scalar_(correction(beta2).sqrt())?.f_add_scalar_(epsilon)?;
+        let _ = update.f_add_scalar_(pass.epsilon)?;
         let mut update = self.first.f_div(&update)?;
-        let _ = update.f_mul_scalar_(learning_rate / correction(beta1))?;
+        let _ = update.f_mul_scalar_(pass.rate)?;
         let _ = parameters.f_sub_(&update)?;
         Ok(())
     }

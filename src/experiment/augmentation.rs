@@ -1,0 +1,241 @@
+//! From the settings of an augmentation to what each agent samples from.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use envs::{EnvId, Oracle};
+use replay::{Batch, Dataset, Replay, Seed, WindowIndex, Windows};
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::config::{AugmentationConfig, GtaAugmentation};
+use crate::agents::Experience;
+use crate::augment::{Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::baselines::{S4rl, S4rlBuffer};
+use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions};
+use crate::gta::pick;
+use crate::{Error, GtaBuffer, GtaConfig, Result, dynamics_check};
+
+/// Transitions of a window that the data is judged by, where no generated ones say how many they have.
+const HORIZON: usize = 31;
+
+/// What a run's agents sample from beside the data, when it is there.
+#[derive(Clone, Debug)]
+pub enum Augmentation {
+    /// Nothing.
+    None,
+    /// Noise at every sample.
+    S4rl(S4rl),
+    /// A frozen pool.
+    Gta(Frozen),
+}
+
+/// What GTA generated, never to change.
+#[derive(Clone, Debug)]
+pub struct Frozen {
+    /// The windows.
+    pub pool: Pool,
+    /// Share of generated rows in a batch.
+    pub ratio: f64,
+    /// Most transitions of a window.
+    pub horizon: usize,
+    /// Fingerprint of the model.
+    pub model: String,
+    /// Windows that were not kept, by reason.
+    pub rejected: Rejections,
+}
+
+/// GTA about to generate.
+pub struct Building {
+    buffer: GtaBuffer<Dataset>,
+    transitions: u64,
+    gta: GtaAugmentation,
+}
+
+/// An augmentation as it begins.
+pub enum Begun {
+    /// There is nothing to wait for.
+    Ready(Augmentation),
+    /// A model is to be trained and windows are to be generated.
+    Building(Box<Building>),
+}
+
+impl Begun {
+    pub(super) fn new(
+        config: &AugmentationConfig,
+        dataset: &Dataset,
+        env: EnvId,
+        folder: &Path,
+        device: Device,
+    ) -> Result<Self> {
+        Ok(match config {
+            AugmentationConfig::None(_) => Self::Ready(Augmentation::None),
+            AugmentationConfig::S4rl(s4rl) => Self::Ready(Augmentation::S4rl(S4rl::new(s4rl.std as f32))),
+            AugmentationConfig::Gta(gta) => {
+                let folder = gta.folder.as_deref().unwrap_or(folder);
+                let config = filled_exactly(&gta.settings, gta.transitions);
+                let mut builder = GtaBuffer::builder(dataset.clone()).config(config).folder(folder).device(device);
+                if let Some(most) = gta.most_error {
+                    builder = builder.check(dynamics_check(dataset, Oracle::new(env, None)?, most)?);
+                }
+                let (buffer, transitions) = (builder.build()?, gta.transitions);
+                Self::Building(Box::new(Building { buffer, transitions, gta: (**gta).clone() }))
+            }
+        })
+    }
+}
+
+/// Settings that have a pool filled with so many transitions and then rest, so that what it holds depends on nothing
+/// else.
+fn filled_exactly(settings: &GtaConfig, transitions: u64) -> GtaConfig {
+    let mut config = settings.clone();
+    let minimum = config.augment.pacing.minimum.min(transitions);
+    let pacing = &mut config.augment.pacing;
+    *pacing = Pacing { target: transitions, ahead: transitions, minimum, refresh: false, ..pacing.clone() };
+    config
+}
+
+impl Building {
+    /// Watches training and generation from another thread.
+    pub fn monitor(&self) -> Monitor {
+        self.buffer.monitor()
+    }
+
+    /// Trains the model and generates, or loads what was made before.
+    ///
+    /// # Errors
+    /// Where learning or generating fails, or the folder holds what was made from something else.
+    pub fn fill(mut self) -> Result<Augmentation> {
+        self.buffer.fill_to(self.transitions)?;
+        let pool = self.buffer.pool();
+        let (real, generated) = (self.buffer.inner().len() as u64, pool.transitions());
+        Ok(Augmentation::Gta(Frozen {
+            ratio: self.gta.ratio.of(real, generated),
+            horizon: self.gta.settings.augment.guide.horizon,
+            model: self.buffer.model_fingerprint().unwrap_or_default(),
+            rejected: self.buffer.status().rejected,
+            pool,
+        }))
+    }
+}
+
+impl Augmentation {
+    /// What one agent samples from: a view of its own of shared columns and chunks.
+    ///
+    /// # Errors
+    /// Where pool and data do not fit together.
+    pub fn view(&self, dataset: &Dataset) -> Result<Box<dyn Experience + Send>> {
+        let dataset = dataset.clone();
+        Ok(match self {
+            Self::None => Box::new(dataset),
+            Self::S4rl(noise) => Box::new(S4rlBuffer::new(dataset, *noise)),
+            Self::Gta(frozen) => Box::new(Mixed::new(dataset, frozen.pool.clone(), frozen.ratio)?),
+        })
+    }
+
+    /// Transitions to be judged: those an agent gets that are not the data's.
+    fn sample(&self, dataset: &Dataset, windows: usize, seed: &Seed) -> Result<Option<Transitions>> {
+        Ok(match self {
+            Self::None => None,
+            Self::S4rl(noise) => {
+                let mut batch = Batch::default();
+                let rows = windows * HORIZON;
+                S4rlBuffer::new(dataset.clone(), *noise).sample_into(rows, &mut seed.rng(), &mut batch)?;
+                Some(Transitions::of_batch(&batch))
+            }
+            Self::Gta(frozen) => {
+                let picked: Windows = pick(&frozen.pool, windows, *seed)?;
+                Some(Transitions::of_windows(&picked))
+            }
+        })
+    }
+}
+
+/// What the simulator says of the data and of what was added to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OracleFigures {
+    /// The data itself, judged from observations as generated transitions are.
+    pub data: Figures,
+    /// What was added.
+    pub generated: Option<Figures>,
+}
+
+/// What the simulator says of a set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Figures {
+    /// Error of the next observation (eq. 11), one value a transition.
+    pub dynamic_mse: Summary,
+    /// True reward of each transition.
+    pub oracle_reward: Summary,
+    /// Reward that each transition claims.
+    pub reward: Summary,
+}
+
+impl From<Quality> for Figures {
+    fn from(quality: Quality) -> Self {
+        let Quality { dynamic_mse, oracle_reward, reward, .. } = quality;
+        Self { dynamic_mse, oracle_reward, reward }
+    }
+}
+
+/// The simulator at work in a thread of its own, which ends when it is done. The pool is frozen, so it judges once; the
+/// figures then stand beside every score.
+#[derive(Debug)]
+pub(super) struct Judging {
+    found: Arc<std::sync::OnceLock<Result<OracleFigures, String>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Judging {
+    /// Begins to judge up to `windows` windows each.
+    pub fn start(augmentation: &Augmentation, dataset: &Dataset, env: EnvId, windows: usize) -> Result<Self> {
+        let found = Arc::<std::sync::OnceLock<_>>::default();
+        let (slot, augmentation, dataset) = (found.clone(), augmentation.clone(), dataset.clone());
+        let judge = move || {
+            // Whoever waits must hear of a panic, too.
+            let work = || judge(&augmentation, &dataset, env, windows).map_err(|error| error.to_string());
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            let _ = slot.set(result.unwrap_or_else(|_| Err("the thread that judges panicked".into())));
+        };
+        let thread = std::thread::Builder::new().name("gta-oracle".into()).spawn(judge).map_err(Error::io("thread"))?;
+        Ok(Self { found, thread: Some(thread) })
+    }
+
+    /// The figures, or why there are none; waits where they are not there yet. They take seconds, an agent's first
+    /// evaluation comes after minutes.
+    pub fn figures(&self) -> &Result<OracleFigures, String> {
+        self.found.wait()
+    }
+}
+
+impl Drop for Judging {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // Its panics are caught.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn judge(augmentation: &Augmentation, dataset: &Dataset, env: EnvId, windows: usize) -> Result<OracleFigures> {
+    // One thread: the others are the agents'.
+    let oracle = Oracle::new(env, Some(1))?;
+    let novelty = NoveltyConfig { most_queries: 0, ..NoveltyConfig::default() };
+    let meter = QualityMeter::new(dataset, oracle, QualityConfig { novelty, ..QualityConfig::default() })?;
+    let seed = Seed::new(0).fork("oracle", 0);
+    let horizon = match augmentation {
+        Augmentation::Gta(frozen) => frozen.horizon,
+        _ => HORIZON,
+    };
+    let index = WindowIndex::new(dataset, horizon)?;
+    let stride = index.len().div_ceil(windows).max(1);
+    let picked: Vec<usize> = (0..index.len()).step_by(stride).collect();
+    let data = Transitions::of_data(&index, &picked)?.without_states();
+    let data = meter.measure(&data)?.quality.into();
+    let generated = augmentation.sample(dataset, windows, &seed.fork("generated", 0))?;
+    let generated = generated.map(|set| Ok::<_, Error>(meter.measure(&set)?.quality.into())).transpose()?;
+    Ok(OracleFigures { data, generated })
+}

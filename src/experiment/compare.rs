@@ -1,0 +1,397 @@
+//! Finished runs beside one another: the paper's kind of table, p-values, learning curves.
+
+use crate::eval::{Curve, Level, Moments, OverSeeds, Panel, Picture, Table, Welch, welch};
+use crate::{Error, Result};
+
+use super::augmentation::Figures;
+use super::summary::Summary;
+
+/// Runs compared. A run is set against the one without augmentation that has the same data, algorithm and updates.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    rows: Vec<Row>,
+}
+
+/// A run among others.
+#[derive(Clone, Debug)]
+struct Row {
+    /// Name of the augmentation; with the run's own name where two would be alike.
+    name: String,
+    summary: Summary,
+    /// Against the run without augmentation.
+    test: Option<Welch>,
+}
+
+/// What a table gathers in one cell or row.
+type Key<'a> = (&'a str, &'a str);
+
+impl Row {
+    /// Runs that answer the same question but for the augmentation.
+    fn group(&self) -> Key<'_> {
+        (&self.summary.dataset, &self.summary.agent)
+    }
+
+    /// What the simulator says of what agents were given beside the data.
+    fn generated(&self) -> Option<&Figures> {
+        self.summary.oracle.as_ref()?.generated.as_ref()
+    }
+}
+
+impl Comparison {
+    /// Compares runs, given with names that tell them apart (such as their folders), in this order.
+    ///
+    /// # Errors
+    /// Where there is no run.
+    pub fn of(runs: Vec<(String, Summary)>) -> Result<Self> {
+        if runs.is_empty() {
+            return Err(Error::Config { name: "runs".into(), why: "there is none to compare".into() });
+        }
+        let alike =
+            |a: &Summary, b: &Summary| a.dataset == b.dataset && a.agent == b.agent && a.augmentation == b.augmentation;
+        let rows = runs.iter().map(|(name, summary)| {
+            let twins = runs.iter().filter(|(_, other)| alike(summary, other)).count();
+            let label = match twins {
+                1 => summary.augmentation.clone(),
+                _ => format!("{} ({name})", summary.augmentation),
+            };
+            // Against itself there is nothing to test.
+            let baseline = runs.iter().find(|(_, other)| {
+                let same = other.dataset == summary.dataset && other.agent == summary.agent;
+                other.baseline && !summary.baseline && same && other.updates == summary.updates
+            });
+            let test = baseline.and_then(|(_, baseline)| {
+                welch(&Moments::of(&summary.last_scores())?, &Moments::of(&baseline.last_scores())?)
+            });
+            Row { name: label, summary: summary.clone(), test }
+        });
+        Ok(Self { rows: rows.collect() })
+    }
+
+    /// One line a run: last and best score over seeds, the p-value, and what the simulator says of the data.
+    pub fn table(&self) -> Table {
+        let header = [
+            "dataset",
+            "agent",
+            "augmentation",
+            "updates",
+            "seeds",
+            "last",
+            "best",
+            "p",
+            "oracle reward",
+            "dynamic MSE",
+            "data score",
+            "data reward",
+        ];
+        let mut table = Table::new(header);
+        for row in &self.rows {
+            let summary = &row.summary;
+            let generated = row.generated();
+            table.push([
+                summary.dataset.clone(),
+                summary.agent.clone(),
+                row.name.clone(),
+                summary.updates.to_string(),
+                summary.seeds.len().to_string(),
+                cell(&summary.last),
+                cell(&summary.best),
+                row.test.map_or_else(dash, |test| p_value(test.p)),
+                generated.map_or_else(dash, |figures| format!("{:.3}", figures.oracle_reward.mean)),
+                generated.map_or_else(dash, |figures| format!("{:.5}", figures.dynamic_mse.mean)),
+                format!("{:.2}", summary.data.score),
+                summary.oracle.as_ref().map_or_else(dash, |oracle| format!("{:.3}", oracle.data.oracle_reward.mean)),
+            ]);
+        }
+        table
+    }
+
+    /// The paper's Table 1: a line for each algorithm and augmentation, a column for each dataset, and the average over
+    /// them as appendix F.2 computes it, with its p-value (Table 20). `None` for a single dataset.
+    pub fn by_dataset(&self) -> Option<Table> {
+        let datasets = distinct(self.rows.iter().map(|row| row.summary.dataset.as_str()));
+        if datasets.len() < 2 {
+            return None;
+        }
+        let lines: Vec<Key<'_>> = distinct(self.rows.iter().map(|row| (row.summary.agent.as_str(), &*row.name)));
+        let header = ["agent", "augmentation"].into_iter().chain(datasets.iter().copied()).chain(["average", "p"]);
+        let mut table = Table::new(header);
+        for (agent, augmentation) in lines {
+            let found = self.line(agent, augmentation, &datasets);
+            let average = average(&found);
+            let baseline = distinct(self.rows.iter().filter(|row| row.summary.baseline).map(|row| &*row.name));
+            let baseline = baseline.first().map(|name| self.line(agent, name, &datasets));
+            let test = baseline.filter(|_| !found.iter().flatten().all(|row| row.summary.baseline)).and_then(|line| {
+                let same_updates = line.iter().flatten().zip(found.iter().flatten());
+                let same_updates = same_updates.into_iter().all(|(a, b)| a.summary.updates == b.summary.updates);
+                let (ours, theirs) = (seed_averages(&found)?, seed_averages(&line)?);
+                welch(&Moments::of(&ours)?, &Moments::of(&theirs)?).filter(|_| same_updates)
+            });
+            let cells = found.iter().map(|row| row.map_or_else(dash, |row| cell(&row.summary.last)));
+            let last = [average.as_ref().map_or_else(dash, cell), test.map_or_else(dash, |test| p_value(test.p))];
+            table.push([agent.to_owned(), augmentation.to_owned()].into_iter().chain(cells).chain(last));
+        }
+        Some(table)
+    }
+
+    /// The run of one algorithm and augmentation on each dataset.
+    fn line(&self, agent: &str, augmentation: &str, datasets: &[&str]) -> Vec<Option<&Row>> {
+        let run =
+            |dataset: &&str| self.rows.iter().find(|row| row.group() == (dataset, agent) && row.name == augmentation);
+        datasets.iter().map(run).collect()
+    }
+
+    /// All figures, unrounded: one line a run, an empty cell where a figure was not measured.
+    pub fn to_csv(&self) -> String {
+        let header = [
+            "dataset",
+            "agent",
+            "augmentation",
+            "updates",
+            "seeds",
+            "normalised",
+            "last_mean",
+            "last_std",
+            "last_low",
+            "last_high",
+            "best_mean",
+            "best_std",
+            "t",
+            "df",
+            "p",
+            "data_score",
+            "data_oracle_reward",
+            "generated_oracle_reward",
+            "generated_dynamic_mse",
+            "generated_dynamic_mse_median",
+            "generated_transitions",
+            "generated_ratio",
+        ];
+        let mut table = Table::new(header);
+        let text = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+        for row in &self.rows {
+            let (summary, figures) = (&row.summary, row.generated());
+            let generated = summary.generated.as_ref();
+            table.push([
+                summary.dataset.clone(),
+                summary.agent.clone(),
+                row.name.clone(),
+                summary.updates.to_string(),
+                summary.seeds.len().to_string(),
+                summary.references.is_some().to_string(),
+                text(Some(summary.last.mean)),
+                text(summary.last.standard_deviation),
+                text(summary.last.interval.map(|interval| interval.low)),
+                text(summary.last.interval.map(|interval| interval.high)),
+                text(Some(summary.best.mean)),
+                text(summary.best.standard_deviation),
+                text(row.test.map(|test| test.t)),
+                text(row.test.map(|test| test.df)),
+                text(row.test.map(|test| test.p)),
+                text(Some(summary.data.score)),
+                text(summary.oracle.as_ref().map(|oracle| oracle.data.oracle_reward.mean)),
+                text(figures.map(|figures| figures.oracle_reward.mean)),
+                text(figures.map(|figures| figures.dynamic_mse.mean)),
+                text(figures.map(|figures| figures.dynamic_mse.median)),
+                generated.map_or_else(String::new, |generated| generated.transitions.to_string()),
+                text(generated.map(|generated| generated.ratio)),
+            ]);
+        }
+        table.to_csv()
+    }
+
+    /// Learning curves: a panel for each dataset and algorithm, a line for each augmentation.
+    pub fn picture(&self) -> Picture {
+        let groups = distinct(self.rows.iter().map(Row::group));
+        let panels = groups.iter().map(|&group| {
+            let rows: Vec<&Row> = self.rows.iter().filter(|row| row.group() == group).collect();
+            let curve = |row: &&Row| {
+                let seeds = row.summary.seeds.iter();
+                let points = seeds.map(|seed| {
+                    seed.updates.iter().map(|&update| update as f64).zip(seed.scores.iter().copied()).collect()
+                });
+                Curve::over_runs(row.name.clone(), &points.collect::<Vec<_>>())
+            };
+            let first = &rows[0].summary;
+            Panel::Curves {
+                title: format!("{}, {}", group.1, group.0),
+                x_label: "updates".into(),
+                y_label: unit(first).into(),
+                series: rows.iter().map(curve).collect(),
+                level: Some(Level { name: "data".into(), value: first.data.score }),
+            }
+        });
+        Picture {
+            title: "Scores while learning (mean ± standard deviation over seeds)".into(),
+            panels: panels.collect(),
+        }
+    }
+
+    /// What the tables' figures are.
+    pub fn caption(&self) -> String {
+        let units = distinct(self.rows.iter().map(|row| unit(&row.summary)));
+        format!(
+            "last, best, data score: {}, mean ± sample standard deviation over seeds; best is chosen by looking at the \
+             task.\np: Welch's two-sided t-test of the last scores against no augmentation. Oracle reward and dynamic \
+             MSE are of what was added to the data.",
+            units.join(" or ")
+        )
+    }
+}
+
+fn unit(summary: &Summary) -> &'static str {
+    if summary.references.is_some() { "normalised score" } else { "return" }
+}
+
+fn dash() -> String {
+    "-".into()
+}
+
+/// `37.11 ± 0.01`.
+fn cell(over: &OverSeeds) -> String {
+    match over.standard_deviation {
+        Some(deviation) => format!("{:.2} ± {deviation:.2}", over.mean),
+        None => format!("{:.2}", over.mean),
+    }
+}
+
+fn p_value(p: f64) -> String {
+    if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") }
+}
+
+/// The distinct ones, in the order of their first appearance.
+fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for one in all {
+        if !kept.contains(&one) {
+            kept.push(one);
+        }
+    }
+    kept
+}
+
+/// Last scores by task and seed; `None` where a task is missing.
+fn by_task(line: &[Option<&Row>]) -> Option<Vec<Vec<f64>>> {
+    line.iter().map(|row| Some((*row)?.summary.last_scores())).collect()
+}
+
+fn average(line: &[Option<&Row>]) -> Option<OverSeeds> {
+    OverSeeds::of_average(&by_task(line)?)
+}
+
+/// Each seed's average over the tasks.
+fn seed_averages(line: &[Option<&Row>]) -> Option<Vec<f64>> {
+    let tasks = by_task(line)?;
+    let seeds = tasks.first()?.len();
+    if tasks.iter().any(|task| task.len() != seeds) {
+        return None;
+    }
+    Some((0..seeds).map(|seed| tasks.iter().map(|task| task[seed]).sum::<f64>() / tasks.len() as f64).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use envs::EnvId;
+
+    use super::super::augmentation::OracleFigures;
+    use super::super::summary::{DataSummary, SeedSummary};
+    use super::*;
+
+    fn summary(dataset: &str, augmentation: &str, last: &[f64]) -> (String, Summary) {
+        let seeds = last.iter().enumerate().map(|(seed, &last)| SeedSummary {
+            seed: seed as u64,
+            last,
+            best: last + 1.0,
+            best_update: 10,
+            last_return: 100.0 * last,
+            updates: vec![10, 20],
+            scores: vec![last + 1.0, last],
+        });
+        let best: Vec<f64> = last.iter().map(|last| last + 1.0).collect();
+        let figures = |mean| {
+            let summary = crate::eval::Summary::of(&[mean]).unwrap();
+            Figures { dynamic_mse: summary, oracle_reward: summary, reward: summary }
+        };
+        let baseline = augmentation == "none";
+        let summary = Summary {
+            dataset: dataset.into(),
+            env: EnvId::Hopper,
+            agent: "td3_bc".into(),
+            augmentation: augmentation.into(),
+            baseline,
+            updates: 20,
+            references: Some([0.0, 100.0]),
+            last: OverSeeds::of(last).unwrap(),
+            best: OverSeeds::of(&best).unwrap(),
+            seeds: seeds.collect(),
+            data: DataSummary { transitions: 10, episodes: 1, mean_return: 3.0, score: 31.7 },
+            generated: None,
+            oracle: Some(OracleFigures { data: figures(2.5), generated: (!baseline).then(|| figures(0.25)) }),
+        };
+        (format!("runs/{dataset}-{augmentation}"), summary)
+    }
+
+    #[test]
+    fn runs_are_set_against_the_one_without_augmentation() {
+        let none = summary("hopper", "none", &[36.0, 37.0, 38.0]);
+        let gta = summary("hopper", "gta", &[40.0, 41.0, 43.0]);
+        let comparison = Comparison::of(vec![none, gta]).unwrap();
+        let text = comparison.table().to_csv();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[1], "hopper,td3_bc,none,20,3,37.00 ± 1.00,38.00 ± 1.00,-,-,-,31.70,2.500");
+        // SciPy 1.17.1: ttest_ind([40, 41, 43], [36, 37, 38], equal_var=False) gives p = 0.019855.
+        assert_eq!(lines[2], "hopper,td3_bc,gta,20,3,41.33 ± 1.53,42.33 ± 1.53,0.0199,0.250,0.25000,31.70,2.500");
+        assert_eq!(comparison.by_dataset(), None);
+        let csv = comparison.to_csv();
+        assert!(csv.lines().all(|line| line.split(',').count() == 22), "{csv}");
+        assert!(comparison.caption().contains("normalised score"));
+    }
+
+    #[test]
+    fn the_average_over_datasets_is_the_papers() {
+        let runs = vec![
+            summary("hopper", "none", &[30.0, 50.0]),
+            summary("walker2d", "none", &[50.0, 30.0]),
+            summary("hopper", "gta", &[40.0, 60.0]),
+            summary("walker2d", "gta", &[64.0, 46.0]),
+            summary("walker2d", "s4rl", &[1.0, 2.0]),
+        ];
+        let table = Comparison::of(runs).unwrap().by_dataset().unwrap().to_csv();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(lines[0], "agent,augmentation,hopper,walker2d,average,p");
+        // Each seed's average over the tasks is 40: they do not vary, however much each task does.
+        assert_eq!(lines[1], "td3_bc,none,40.00 ± 14.14,40.00 ± 14.14,40.00 ± 0.00,-");
+        // SciPy 1.17.1: ttest_ind([52, 53], [40, 40], equal_var=False) gives p = 0.025451.
+        assert_eq!(lines[2], "td3_bc,gta,50.00 ± 14.14,55.00 ± 12.73,52.50 ± 0.71,0.0255");
+        assert_eq!(lines[3], "td3_bc,s4rl,-,1.50 ± 0.71,-,-");
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_not() {
+        assert!(Comparison::of(vec![]).is_err());
+        let none = summary("hopper", "none", &[36.0, 37.0]);
+        let mut shorter = summary("hopper", "gta", &[46.0, 47.0]);
+        shorter.1.updates = 10;
+        let single = summary("walker2d", "gta", &[46.0]);
+        let twin = ("runs/b".to_owned(), single.1.clone());
+        let comparison = Comparison::of(vec![none, shorter, single, twin]).unwrap();
+        assert!(comparison.rows.iter().all(|row| row.test.is_none()));
+        assert_eq!(comparison.rows[3].name, "gta (runs/b)", "twins are told apart");
+        assert_eq!(comparison.rows[1].name, "gta");
+        assert!(comparison.table().to_text().contains("46.00 "), "a single seed has no deviation");
+    }
+
+    #[test]
+    fn every_dataset_and_algorithm_has_its_panel() {
+        let runs = vec![
+            summary("hopper", "none", &[36.0, 37.0]),
+            summary("hopper", "gta", &[40.0, 42.0]),
+            summary("walker2d", "gta", &[40.0, 42.0]),
+        ];
+        let picture = Comparison::of(runs).unwrap().picture();
+        assert_eq!(picture.panels.len(), 2);
+        let Panel::Curves { series, level, title, .. } = &picture.panels[0] else { panic!("{picture:?}") };
+        assert_eq!((series.len(), title.as_str()), (2, "td3_bc, hopper"));
+        assert_eq!(series[1].points, [[10.0, 42.0, 2.0_f64.sqrt()], [20.0, 41.0, 2.0_f64.sqrt()]]);
+        assert_eq!(level.as_ref().unwrap().value, 31.7);
+    }
+}

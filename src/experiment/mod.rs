@@ -1,0 +1,35 @@
+//! One TOML file is one run: data, augmentation, agents with several seeds, evaluation.
+//!
+//! ```text
+//!   run.toml ── RunConfig ──▶ Run ── data ──▶ augment ──▶ train: one thread a seed ──▶ Summary
+//!                                              │                 │
+//!                                 model, pool (frozen, shared)   └─▶ metrics.csv, TensorBoard events, checkpoints
+//! ```
+//!
+//! The augmentation is made once and then frozen, so every agent of a run, and every run that shares its folder, learns
+//! from the same transitions, and differences between runs are not those between two models. Everything a run writes but
+//! its times is a function of its settings, also when it was killed and went on.
+
+mod augmentation;
+mod compare;
+mod config;
+mod data;
+mod events;
+mod log;
+mod run;
+mod summary;
+mod training;
+mod written;
+
+pub use augmentation::{Augmentation, Begun, Building, Figures, Frozen, OracleFigures};
+pub use compare::Comparison;
+pub use config::{
+    AugmentationConfig, EvaluationConfig, GtaAugmentation, NoAugmentation, Preset, Ratio, RunConfig, S4rlAugmentation,
+};
+pub use data::{CollectConfig, Data, DataConfig};
+pub use events::{EventFile, Scalar};
+pub use log::Log;
+pub use run::Run;
+pub use summary::{DataSummary, GeneratedSummary, SeedSummary, Summary};
+pub use training::Progress;
+pub use written::Change;
