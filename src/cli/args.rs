@@ -303,7 +303,7 @@ Examples:
   gta bench --json > bench.json")]
 pub struct BenchArgs {
     /// Agents, separated by commas.
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "bc,td3_bc,iql,rebrac,cql,mcq")]
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "bc,td3_bc,iql,cql,mcq,dt,rebrac")]
     pub agents: Vec<String>,
     /// Batch sizes, separated by commas.
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "256,1024")]
