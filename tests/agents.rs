@@ -13,11 +13,19 @@ use rand_chacha::rand_core::SeedableRng;
 use tch::Device;
 
 /// Each algorithm with networks small enough to learn the point mass in seconds, and the updates it gets.
-const AGENTS: [(&str, u64); 4] = [
+const AGENTS: [(&str, u64); 6] = [
     (r#"{"kind": "bc", "batch_size": 128, "hidden": [64, 64], "rate": 1e-3}"#, 800),
     (r#"{"kind": "td3_bc", "batch_size": 128, "hidden": [64, 64], "actor_rate": 1e-3, "critic_rate": 1e-3}"#, 1200),
     (
         r#"{"kind": "iql", "batch_size": 128, "hidden": [64, 64], "actor_rate": 1e-3, "critic_rate": 1e-3, "value_rate": 1e-3}"#,
+        1500,
+    ),
+    (
+        r#"{"kind": "cql", "batch_size": 64, "hidden": [64, 64], "actor_rate": 1e-3, "critic_rate": 1e-3, "weight": 1.0}"#,
+        1200,
+    ),
+    (
+        r#"{"kind": "mcq", "batch_size": 64, "hidden": [64, 64], "behaviour_hidden": 64, "actor_rate": 1e-3, "critic_rate": 1e-3}"#,
         1500,
     ),
     (r#"{"kind": "rebrac", "batch_size": 128, "hidden": [64, 64], "actor_penalty": 0.1, "critic_penalty": 0.1}"#, 1200),
@@ -199,13 +207,21 @@ fn paid(data: &Dataset, reward: f32) -> Dataset {
 #[test]
 fn divergence_stops_with_step_and_quantity() {
     let data = point_mass(500);
-    for text in [r#"{"kind": "td3_bc"}"#, r#"{"kind": "iql"}"#, r#"{"kind": "rebrac"}"#] {
+    let small = [
+        r#"{"kind": "cql", "batch_size": 64, "hidden": [64, 64], "critic_rate": 1e-2}"#,
+        r#"{"kind": "mcq", "batch_size": 64, "hidden": [64, 64], "behaviour_hidden": 64, "critic_rate": 1e-2}"#,
+    ];
+    let default = [r#"{"kind": "td3_bc"}"#, r#"{"kind": "iql"}"#, r#"{"kind": "rebrac"}"#];
+    for text in default.into_iter().chain(small) {
         // Beyond f32 once squared.
         let mut huge = paid(&data, 1e30);
         let mut agent = build(text, &huge);
         let error = train(&mut *agent, &mut huge, 5).unwrap_err();
         let Error::Diverged { step, quantity, value } = error else { panic!("{error}") };
-        assert!(step == 1 && quantity == "critic_loss" && !value.is_finite(), "{step} {quantity} {value}");
+        assert!(
+            step == 1 && ["critic_loss", "td_loss"].contains(&quantity) && !value.is_finite(),
+            "{step} {quantity} {value}"
+        );
 
         // An agent built on small rewards that then learns from large ones.
         let mut agent = build(text, &paid(&data, 1e-6));
@@ -244,7 +260,7 @@ fn the_exported_policy_acts_as_the_agent_does() {
 
 #[test]
 fn settings_are_known_by_name_and_refused_by_name() {
-    for kind in ["bc", "td3_bc", "iql", "rebrac"] {
+    for kind in ["bc", "td3_bc", "iql", "cql", "mcq", "dt", "rebrac"] {
         for id in ["halfcheetah-medium-v2", "hopper-medium-v2", "antmaze-umaze-v0", "kitchen-mixed-v0", "pen-human-v1"]
         {
             let preset = AgentConfig::preset(kind, id).unwrap();

@@ -319,7 +319,7 @@ mod tests {
         let mut actor = mlp("actor", "net.net.", 3);
         if !deterministic {
             let (ours, theirs) = ("log_std".to_owned(), "log_std".to_owned());
-            actor.insert(0, Place { ours, member: None, net: "actor", theirs });
+            actor.insert(0, Place { ours, member: None, rows: None, net: "actor", theirs });
         }
         [actor, critics(&[("qf", "q1.net."), ("qf", "q2.net.")], 3), mlp("vf", "v.net.", 3)]
     }

@@ -68,7 +68,7 @@ pub(super) struct Learner<A> {
 const EXPLODED: f64 = 10.0;
 
 /// Updates between two looks at a GPU's numbers.
-const GPU_CHECK: u64 = 100;
+pub(super) const GPU_CHECK: u64 = 100;
 
 /// An agent of algorithm `A`, fresh or resumed.
 pub(super) fn begin<A: Algorithm>(

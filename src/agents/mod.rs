@@ -11,10 +11,13 @@
 //! Letters in shapes: `B` rows of a batch, `O` observation size, `A` action size, `N` critics.
 
 mod bc;
+mod cql;
+mod dt;
 #[cfg(test)]
 mod golden;
 mod iql;
 mod learner;
+mod mcq;
 mod metrics;
 mod network;
 mod noise;
@@ -22,6 +25,7 @@ mod policy;
 mod rebrac;
 mod rows;
 mod settings;
+mod squashed;
 mod td3_bc;
 mod trained;
 mod units;
@@ -35,7 +39,10 @@ use tch::Device;
 use crate::{Error, Result};
 
 pub use bc::BcConfig;
+pub use cql::CqlConfig;
+pub use dt::{Activation, DtConfig, SequenceLoss, TransformerConfig, WindowReturns};
 pub use iql::{IqlConfig, IqlForm};
+pub use mcq::McqConfig;
 pub use policy::MlpActor;
 pub use rebrac::RebracConfig;
 pub use td3_bc::Td3BcConfig;
@@ -113,6 +120,12 @@ pub enum AgentConfig {
     Td3Bc(Td3BcConfig),
     /// IQL (Kostrikov, Nair and Levine, 2022).
     Iql(IqlConfig),
+    /// CQL (Kumar et al., 2020).
+    Cql(CqlConfig),
+    /// MCQ (Lyu et al., 2022).
+    Mcq(McqConfig),
+    /// Decision Transformer (Chen et al., 2021).
+    Dt(DtConfig),
     /// ReBRAC (Tarasov et al., 2023).
     Rebrac(RebracConfig),
 }
@@ -126,9 +139,12 @@ impl AgentConfig {
             "bc" => Self::Bc(BcConfig::preset(domain)),
             "td3_bc" => Self::Td3Bc(Td3BcConfig::preset(domain)),
             "iql" => Self::Iql(IqlConfig::preset(domain)),
+            "cql" => Self::Cql(CqlConfig::preset(domain)),
+            "mcq" => Self::Mcq(McqConfig::preset(domain)),
+            "dt" => Self::Dt(DtConfig::preset(domain)),
             "rebrac" => Self::Rebrac(RebracConfig::preset(dataset_id)),
             _ => {
-                let why = format!("there is no algorithm '{kind}'; there are bc, td3_bc, iql and rebrac");
+                let why = format!("there is no algorithm '{kind}'; there are bc, td3_bc, iql, cql, mcq, dt and rebrac");
                 return Err(Error::Config { name: "kind".into(), why });
             }
         })
@@ -140,6 +156,9 @@ impl AgentConfig {
             Self::Bc(config) => config.validate(),
             Self::Td3Bc(config) => config.validate(),
             Self::Iql(config) => config.validate(),
+            Self::Cql(config) => config.validate(),
+            Self::Mcq(config) => config.validate(),
+            Self::Dt(config) => config.validate(),
             Self::Rebrac(config) => config.validate(),
         }
     }
@@ -163,6 +182,9 @@ impl AgentConfig {
             Self::Bc(config) => learner::begin::<bc::Bc>(config, start, data),
             Self::Td3Bc(config) => learner::begin::<td3_bc::Td3Bc>(config, start, data),
             Self::Iql(config) => learner::begin::<iql::Iql>(config, start, data),
+            Self::Cql(config) => learner::begin::<cql::Cql>(config, start, data),
+            Self::Mcq(config) => learner::begin::<mcq::Mcq>(config, start, data),
+            Self::Dt(config) => dt::begin(config, start, data),
             Self::Rebrac(config) => learner::begin::<rebrac::Rebrac>(config, start, data),
         }
     }

@@ -202,6 +202,11 @@ impl Critics {
         self.run(&input, |tensor| tensor.narrow(0, index, 1)).view([-1])
     }
 
+    /// Their layers, the input's first: weights `[N, in, out]`, biases `[N, 1, out]`.
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
     fn run(&self, input: &Tensor, part: impl Fn(&Tensor) -> Tensor) -> Tensor {
         let (last, hidden) = self.layers.split_last().expect("a network has a layer");
         let linear = |x: &Tensor, layer: &Layer| part(&layer.bias).baddbmm(x, &part(&layer.weight), 1.0, 1.0);

@@ -64,6 +64,11 @@ impl Check {
         if value.is_finite() && value > 0.0 { Ok(()) } else { self.refuse(name, "finite and above 0", value) }
     }
 
+    /// Finite.
+    pub(super) fn finite(&self, name: &str, value: f64) -> Result<()> {
+        if value.is_finite() { Ok(()) } else { self.refuse(name, "finite", value) }
+    }
+
     /// Finite and at least zero.
     pub(super) fn not_negative(&self, name: &str, value: f64) -> Result<()> {
         if value.is_finite() && value >= 0.0 { Ok(()) } else { self.refuse(name, "finite and at least 0", value) }
