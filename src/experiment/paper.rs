@@ -12,7 +12,7 @@ pub struct ConfigFile {
 }
 
 /// Rows of Table 1's locomotion block, with their names in the paper.
-const AGENTS: [(&str, &str); 2] = [("td3_bc", "TD3+BC"), ("iql", "IQL")];
+const AGENTS: [(&str, &str); 4] = [("td3_bc", "TD3+BC"), ("cql", "CQL"), ("iql", "IQL"), ("mcq", "MCQ")];
 
 /// Its columns, with the bins of Table 9's reweighting (`N_B`), where there is one.
 const DATASETS: [(&str, Option<u32>); 9] = [
