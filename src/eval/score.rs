@@ -121,4 +121,31 @@ mod tests {
         let average = OverSeeds::of_average(&cells.map(|cell| vec![cell])).unwrap();
         assert!((average.mean - 84.63).abs() < 0.005, "{}", average.mean);
     }
+
+    /// The published code's scores and p-values, where they lie beside the repository.
+    #[test]
+    fn scores_and_p_values_are_those_of_the_published_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/golden/agents/eval.json");
+        let Ok(text) = std::fs::read_to_string(path) else { return };
+        let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let scores = golden["normalised_score"].as_array().unwrap();
+        assert!(scores.len() > 5);
+        for row in scores {
+            let id = row["env"].as_str().unwrap();
+            let ours = references(Some(id), id.parse().unwrap(), &Provenance::new()).unwrap();
+            let number = |key: &str| row[key].as_f64().unwrap();
+            let (score, expected) = (ours.score(number("ret")), number("normalised"));
+            assert!((score - expected).abs() < 1e-9, "{id}: {score}, expected {expected}");
+        }
+        for (agent, row) in golden["welch_table20"].as_object().unwrap() {
+            let moments = |key: &str| crate::eval::Moments {
+                count: row["n"].as_u64().unwrap() as usize,
+                mean: row[key][0].as_f64().unwrap(),
+                standard_deviation: row[key][1].as_f64().unwrap(),
+            };
+            let p = crate::eval::welch(&moments("gta"), &moments("synther")).unwrap().p;
+            let expected = row["std_ddof1"]["p_two_sided"].as_f64().unwrap();
+            assert!((p - expected).abs() < 1e-9 * expected.max(1e-4), "{agent}: {p}, expected {expected}");
+        }
+    }
 }

@@ -253,8 +253,10 @@ impl RunConfig {
         let word = |key: &str| written.get(key).and_then(|value| value.as_str().map(str::to_owned));
         let id = word("dataset.id");
         let agent = word("agent.kind").ok_or_else(|| written.wrong("agent.kind", "is missing"))?;
-        let agent = AgentConfig::preset(&agent, id.as_deref().unwrap_or_default())
-            .map_err(|error| written.wrong("agent.kind", error.to_string()))?;
+        // Where data has no id, the task tells the domain.
+        let domain = id.clone().or_else(|| word("env")).unwrap_or_default();
+        let agent =
+            AgentConfig::preset(&agent, &domain).map_err(|error| written.wrong("agent.kind", error.to_string()))?;
         let augmentation = match word("augmentation.kind").as_deref() {
             None | Some("none") => AugmentationConfig::None(NoAugmentation::default()),
             Some("s4rl") => AugmentationConfig::S4rl(S4rlAugmentation::default()),

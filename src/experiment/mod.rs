@@ -16,6 +16,7 @@ mod config;
 mod data;
 mod events;
 mod log;
+mod paper;
 mod run;
 mod summary;
 mod training;
@@ -29,6 +30,7 @@ pub use config::{
 pub use data::{CollectConfig, Data, DataConfig};
 pub use events::{EventFile, Scalar};
 pub use log::Log;
+pub use paper::{ConfigFile, table_1};
 pub use run::Run;
 pub use summary::{DataSummary, GeneratedSummary, SeedSummary, Summary};
 pub use training::Progress;

@@ -1,0 +1,34 @@
+//! The settings under `examples/configs` are what the program makes, and all of them can be run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use gta::experiment::{RunConfig, table_1};
+
+fn configs(folder: &str) -> BTreeMap<String, String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/configs").join(folder);
+    let entries = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.extension().is_some_and(|ending| ending == "toml"));
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    files.map(|path| (name(&path), fs::read_to_string(&path).unwrap())).collect()
+}
+
+#[test]
+fn table_1_is_as_the_program_makes_it() {
+    let made: BTreeMap<String, String> = table_1().into_iter().map(|file| (file.name, file.text)).collect();
+    let kept = configs("table-1");
+    assert_eq!(kept.keys().collect::<Vec<_>>(), made.keys().collect::<Vec<_>>());
+    for (name, text) in &kept {
+        assert_eq!(text, &made[name], "{name}: run `cargo run --example table_1`");
+    }
+}
+
+#[test]
+fn every_example_parses() {
+    let own = configs("");
+    assert!(own.contains_key("quick.toml"));
+    for (name, text) in own {
+        RunConfig::parse(Path::new(&name), &text, &[]).unwrap();
+    }
+}
