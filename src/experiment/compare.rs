@@ -97,7 +97,7 @@ impl Comparison {
                 cell(&summary.best),
                 row.test.map_or_else(dash, |test| p_value(test.p)),
                 generated.map_or_else(dash, |figures| format!("{:.3}", figures.oracle_reward.mean)),
-                generated.map_or_else(dash, |figures| format!("{:.5}", figures.dynamic_mse.mean)),
+                generated.map_or_else(dash, |figures| small(figures.dynamic_mse.mean)),
                 format!("{:.2}", summary.data.score),
                 summary.oracle.as_ref().map_or_else(dash, |oracle| format!("{:.3}", oracle.data.oracle_reward.mean)),
             ]);
@@ -215,7 +215,7 @@ impl Comparison {
             Panel::Curves {
                 title: format!("{}, {}", group.1, group.0),
                 x_label: "updates".into(),
-                y_label: unit(first).into(),
+                y_label: format!("{}, mean \u{B1} std over seeds", unit(first)),
                 series: rows.iter().map(curve).collect(),
                 level: Some(Level { name: "data".into(), value: first.data.score }),
             }
@@ -252,6 +252,11 @@ fn cell(over: &OverSeeds) -> String {
         Some(deviation) => format!("{:.2} ± {deviation:.2}", over.mean),
         None => format!("{:.2}", over.mean),
     }
+}
+
+/// `0.0213`, or `9.1e-8` where too little would be left of it.
+fn small(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-3 { format!("{value:.1e}") } else { format!("{value:.4}") }
 }
 
 fn p_value(p: f64) -> String {
@@ -339,7 +344,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "hopper,td3_bc,none,20,3,37.00 ± 1.00,38.00 ± 1.00,-,-,-,31.70,2.500");
         // SciPy 1.17.1: ttest_ind([40, 41, 43], [36, 37, 38], equal_var=False) gives p = 0.019855.
-        assert_eq!(lines[2], "hopper,td3_bc,gta,20,3,41.33 ± 1.53,42.33 ± 1.53,0.0199,0.250,0.25000,31.70,2.500");
+        assert_eq!(lines[2], "hopper,td3_bc,gta,20,3,41.33 ± 1.53,42.33 ± 1.53,0.0199,0.250,0.2500,31.70,2.500");
         assert_eq!(comparison.by_dataset(), None);
         let csv = comparison.to_csv();
         assert!(csv.lines().all(|line| line.split(',').count() == 22), "{csv}");
