@@ -274,9 +274,12 @@ fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
     kept
 }
 
-/// Last scores by task and seed; `None` where a task is missing.
+/// Last scores by task and seed; `None` where a task is missing, or has returns instead of scores: averages of those
+/// mean nothing.
 fn by_task(line: &[Option<&Row>]) -> Option<Vec<Vec<f64>>> {
-    line.iter().map(|row| Some((*row)?.summary.last_scores())).collect()
+    let scores =
+        |row: &Option<&Row>| row.filter(|row| row.summary.references.is_some()).map(|row| row.summary.last_scores());
+    line.iter().map(scores).collect()
 }
 
 fn average(line: &[Option<&Row>]) -> Option<OverSeeds> {
@@ -368,6 +371,10 @@ mod tests {
         // SciPy 1.17.1: ttest_ind([52, 53], [40, 40], equal_var=False) gives p = 0.025451.
         assert_eq!(lines[2], "td3_bc,gta,50.00 ± 14.14,55.00 ± 12.73,52.50 ± 0.71,0.0255");
         assert_eq!(lines[3], "td3_bc,s4rl,-,1.50 ± 0.71,-,-");
+        let mut raw = summary("pointmass", "none", &[30.0, 50.0]);
+        raw.1.references = None;
+        let table = Comparison::of(vec![raw, summary("hopper", "none", &[30.0, 50.0])]).unwrap().by_dataset().unwrap();
+        assert!(table.to_csv().ends_with(",-,-\n"), "returns and scores have no average: {}", table.to_csv());
     }
 
     #[test]
