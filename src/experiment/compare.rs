@@ -220,10 +220,7 @@ impl Comparison {
                 level: Some(Level { name: "data".into(), value: first.data.score }),
             }
         });
-        Picture {
-            title: "Scores while learning (mean ± standard deviation over seeds)".into(),
-            panels: panels.collect(),
-        }
+        Picture { title: "Learning curves".into(), panels: panels.collect() }
     }
 
     /// What the tables' figures are.
