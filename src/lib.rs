@@ -32,7 +32,8 @@
 //! | [`GtaBuffer`], [`GtaConfig`] | the two put together as in the paper |
 //! | [`agents`] | offline RL on any buffer: BC, TD3+BC, IQL, CQL, MCQ, Decision Transformer, ReBRAC |
 //! | [`baselines`] | other augmentations behind the same traits |
-//! | [`eval`] | quality of data, statistics, tables, pictures |
+//! | [`eval`] | quality of data, agents' policies in their task, scores, statistics, tables, pictures |
+//! | [`experiment`] | one TOML file is one run: data, augmentation, agents with several seeds; runs compared |
 //! | [`native`] | LibTorch and GPU on this machine, threads, memory |
 //!
 //! # Letters in shapes

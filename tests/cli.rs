@@ -87,7 +87,7 @@ fn kill_once_there(mut command: Command, file: &Path) {
 fn every_subcommand_helps_with_examples() {
     let folder = tempfile::tempdir().unwrap();
     let all = run(gta(folder.path(), &["--help"]), 0);
-    for name in ["quickstart", "collect", "inspect", "train", "augment", "quality", "doctor"] {
+    for name in ["quickstart", "collect", "inspect", "train", "augment", "quality", "run", "compare", "doctor"] {
         assert!(text(&all.stdout).contains(&format!("\n  {name} ")), "{name}");
         let help = run(gta(folder.path(), &[name, "--help"]), 0);
         let help = text(&help.stdout);

@@ -97,7 +97,7 @@ impl Comparison {
                 cell(&summary.best),
                 row.test.map_or_else(dash, |test| p_value(test.p)),
                 generated.map_or_else(dash, |figures| format!("{:.3}", figures.oracle_reward.mean)),
-                generated.map_or_else(dash, |figures| format!("{:.5}", figures.dynamic_mse.mean)),
+                generated.map_or_else(dash, |figures| small(figures.dynamic_mse.mean)),
                 format!("{:.2}", summary.data.score),
                 summary.oracle.as_ref().map_or_else(dash, |oracle| format!("{:.3}", oracle.data.oracle_reward.mean)),
             ]);
@@ -215,15 +215,12 @@ impl Comparison {
             Panel::Curves {
                 title: format!("{}, {}", group.1, group.0),
                 x_label: "updates".into(),
-                y_label: unit(first).into(),
+                y_label: format!("{}, mean \u{B1} std over seeds", unit(first)),
                 series: rows.iter().map(curve).collect(),
                 level: Some(Level { name: "data".into(), value: first.data.score }),
             }
         });
-        Picture {
-            title: "Scores while learning (mean ± standard deviation over seeds)".into(),
-            panels: panels.collect(),
-        }
+        Picture { title: "Learning curves".into(), panels: panels.collect() }
     }
 
     /// What the tables' figures are.
@@ -254,6 +251,11 @@ fn cell(over: &OverSeeds) -> String {
     }
 }
 
+/// `0.0213`, or `9.1e-8` where too little would be left of it.
+fn small(value: f64) -> String {
+    if value != 0.0 && value.abs() < 1e-3 { format!("{value:.1e}") } else { format!("{value:.4}") }
+}
+
 fn p_value(p: f64) -> String {
     if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") }
 }
@@ -269,9 +271,12 @@ fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
     kept
 }
 
-/// Last scores by task and seed; `None` where a task is missing.
+/// Last scores by task and seed; `None` where a task is missing, or has returns instead of scores: averages of those
+/// mean nothing.
 fn by_task(line: &[Option<&Row>]) -> Option<Vec<Vec<f64>>> {
-    line.iter().map(|row| Some((*row)?.summary.last_scores())).collect()
+    let scores =
+        |row: &Option<&Row>| row.filter(|row| row.summary.references.is_some()).map(|row| row.summary.last_scores());
+    line.iter().map(scores).collect()
 }
 
 fn average(line: &[Option<&Row>]) -> Option<OverSeeds> {
@@ -339,7 +344,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "hopper,td3_bc,none,20,3,37.00 ± 1.00,38.00 ± 1.00,-,-,-,31.70,2.500");
         // SciPy 1.17.1: ttest_ind([40, 41, 43], [36, 37, 38], equal_var=False) gives p = 0.019855.
-        assert_eq!(lines[2], "hopper,td3_bc,gta,20,3,41.33 ± 1.53,42.33 ± 1.53,0.0199,0.250,0.25000,31.70,2.500");
+        assert_eq!(lines[2], "hopper,td3_bc,gta,20,3,41.33 ± 1.53,42.33 ± 1.53,0.0199,0.250,0.2500,31.70,2.500");
         assert_eq!(comparison.by_dataset(), None);
         let csv = comparison.to_csv();
         assert!(csv.lines().all(|line| line.split(',').count() == 22), "{csv}");
@@ -363,6 +368,10 @@ mod tests {
         // SciPy 1.17.1: ttest_ind([52, 53], [40, 40], equal_var=False) gives p = 0.025451.
         assert_eq!(lines[2], "td3_bc,gta,50.00 ± 14.14,55.00 ± 12.73,52.50 ± 0.71,0.0255");
         assert_eq!(lines[3], "td3_bc,s4rl,-,1.50 ± 0.71,-,-");
+        let mut raw = summary("pointmass", "none", &[30.0, 50.0]);
+        raw.1.references = None;
+        let table = Comparison::of(vec![raw, summary("hopper", "none", &[30.0, 50.0])]).unwrap().by_dataset().unwrap();
+        assert!(table.to_csv().ends_with(",-,-\n"), "returns and scores have no average: {}", table.to_csv());
     }
 
     #[test]

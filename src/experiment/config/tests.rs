@@ -1,0 +1,99 @@
+use super::*;
+
+const SMALL: &str = r#"
+env = "PointMass-v0"
+seeds = [0, 1]
+updates = 1e3
+dataset.collect = { steps = 900 }
+
+[augmentation]
+kind = "gta"
+transitions = 500
+settings.mu = 0.25
+settings.augment.guide = { alpha = 1.1, prefer_top = 0.5 }
+
+[agent]
+kind = "td3_bc"
+"#;
+
+fn parse(text: &str) -> Result<RunConfig> {
+    RunConfig::parse(Path::new("a/small.toml"), text, &[])
+}
+
+#[test]
+fn a_file_says_what_differs_from_the_published_setting() {
+    let config = parse(SMALL).unwrap();
+    assert_eq!((config.env, config.updates, config.out.as_path()), (EnvId::PointMass, 1000, Path::new("runs/small")));
+    assert_eq!(config.evaluation, EvaluationConfig::default());
+    let AugmentationConfig::Gta(gta) = &config.augmentation else { panic!("{:?}", config.augmentation) };
+    assert_eq!((gta.settings.mu.get(), gta.settings.augment.guide.alpha.get()), (0.25, 1.1));
+    assert_eq!(gta.settings.augment.guide.horizon, 31, "what is not written stays");
+    let paper = parse(
+        "dataset.id = 'hopper-medium-v2'\nagent.kind = 'td3_bc'\n[augmentation]\nkind = 'gta'\npreset = 'paper'\nratio = 'union'",
+    );
+    let paper = paper.unwrap();
+    assert_eq!((paper.env, paper.seeds.len(), paper.updates), (EnvId::Hopper, 8, 1_000_000));
+    let AugmentationConfig::Gta(gta) = &paper.augmentation else { panic!("{:?}", paper.augmentation) };
+    assert_eq!((gta.settings.trainer.steps, gta.ratio.of(1, 4)), (1_000_000, 0.8));
+}
+
+#[test]
+fn the_resolved_file_gives_the_same_run() {
+    let config = parse(SMALL).unwrap();
+    let text = config.to_toml();
+    let again = RunConfig::parse(Path::new("b/config.toml"), &text, &[]).unwrap();
+    assert_eq!(again, config, "{text}");
+    assert_eq!(again.difference(&config), None);
+    let other = parse(&SMALL.replace("0.25", "0.5")).unwrap();
+    let difference = other.difference(&config).unwrap();
+    assert!(difference.contains("augmentation.settings.mu is 0.25 there and 0.5 here"), "{difference}");
+}
+
+#[test]
+fn mistakes_name_line_and_key() {
+    for (from, to, parts) in [
+        ("updates = 1e3", "updatez = 1e3", &["small.toml:4", "'updatez'", "'updates'"][..]),
+        ("updates = 1e3", "updates = 0", &["small.toml:4", "'updates'", "at least 1"]),
+        ("[0, 1]", "[0, 0]", &["small.toml:3", "'seeds'", "once"]),
+        ("[0, 1]", "[0, 'x']", &["small.toml:3", "'seeds", "\"x\""]),
+        ("steps = 900", "stepz = 900", &["small.toml:5", "'dataset.collect.stepz'", "'steps'"]),
+        ("steps = 900", "steps = 'many'", &["small.toml:5", "'dataset.collect.steps'", "many"]),
+        ("\"gta\"", "\"gat\"", &["small.toml:8", "'augmentation.kind'", "s4rl"]),
+        ("transitions = 500", "transitions = 0", &["small.toml:9", "'augmentation.transitions'"]),
+        ("transitions = 500", "ratio = 1.5", &["small.toml:9", "'augmentation.ratio'", "[0, 1]"]),
+        ("transitions = 500", "transitions = 'x'", &["small.toml:9", "'augmentation.transitions'", "\"x\""]),
+        ("transitions = 500", "preset = 'big'", &["small.toml:9", "'augmentation.preset'", "paper"]),
+        ("settings.mu = 0.25", "settings.nu = 0.25", &["small.toml:10", "'augmentation.settings.nu'", "'mu'"]),
+        ("settings.mu = 0.25", "settings.mu = 7", &["small.toml:10", "'augmentation.settings.mu'", "(0, 1]"]),
+        ("settings.mu = 0.25", "settings.augment.ratio = 1", &["small.toml:10", "settings.augment.ratio'"]),
+        ("prefer_top = 0.5", "prefer_top = 0.0", &["small.toml:11", "prefer_top"]),
+        ("\"td3_bc\"", "\"td3\"", &["small.toml:14", "'agent.kind'"]),
+        ("env = \"PointMass-v0\"", "", &["small.toml", "'env'", "Hopper-v4"]),
+        ("\"PointMass-v0\"", "\"Ant-v4\"", &["small.toml:2", "'env'", "Ant-v4"]),
+        ("kind = \"td3_bc\"", "kind = \"td3_bc\"\nbatsch = 3", &["small.toml:15", "'agent.batsch'"]),
+    ] {
+        let text = SMALL.replacen(from, to, 1);
+        assert_ne!(text, SMALL);
+        let message = parse(&text).unwrap_err().to_string();
+        for part in parts {
+            assert!(message.contains(part), "{to}: {message}");
+        }
+    }
+}
+
+#[test]
+fn a_missing_dataset_names_the_line_it_is_asked_for_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("run.toml");
+    let error = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        RunConfig::read(&file, &[]).unwrap_err().to_string()
+    };
+    let message = error("env = 'hopper'\nagent.kind = 'td3_bc'\n[dataset]\npath = 'nowhere.hdf5'");
+    assert!(message.contains("run.toml:4: 'dataset.path'") && message.contains("nowhere.hdf5"), "{message}");
+    let message = error("agent.kind = 'td3_bc'\ndataset.id = 'hopper-absent-v2'");
+    assert!(message.contains("run.toml:2: 'dataset.id'") && message.contains("hopper_absent-v2.hdf5"), "{message}");
+    let message = error("agent.kind = 'td3_bc'\nenv = 'hopper'");
+    assert!(message.contains("run.toml: 'dataset'"), "{message}");
+    assert!(RunConfig::read(&folder.path().join("none.toml"), &[]).unwrap_err().to_string().contains("none.toml"));
+}
