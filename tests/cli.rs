@@ -254,7 +254,7 @@ fn a_quickstart_ends_with_its_files_and_goes_on_where_it_was() {
         assert!(at.join("out").join(file).is_file(), "{file}");
     }
     let sets: Vec<&str> = first["quality"].as_array().unwrap().iter().filter_map(|r| r["name"].as_str()).collect();
-    assert_eq!(sets, ["data", "prompts", "S4RL noise", "no guidance", "unchecked", "GTA"]);
+    assert_eq!(sets, ["data", "prompts", "S4RL noise", "no guidance", "GTA unchecked", "GTA"]);
     let (augmented, _) = formats::open(at.join("out/augmented.hdf5")).unwrap();
     assert_eq!(augmented.len() as u64, 600 + first["generated_transitions"].as_u64().unwrap());
 
