@@ -61,8 +61,20 @@ impl Policy {
         let metadata: HashMap<String, String> = metadata.map(|(k, v)| (k.to_owned(), v.to_owned())).into();
         let file = safetensors::serialize(views, Some(metadata))
             .map_err(|e| Error::Checkpoint { path: path.into(), why: e.to_string() })?;
-        write_atomically(path, &file)
+        write_atomically(path, &with_sorted_header(&file))
     }
+}
+
+/// The same safetensors file with the keys of its JSON header in alphabetical order: the library writes metadata in an
+/// order that changes from call to call, and equal policies shall be equal files.
+fn with_sorted_header(file: &[u8]) -> Vec<u8> {
+    let (length, rest) = file.split_first_chunk::<8>().expect("a file begins with the header's length");
+    let (header, data) = rest.split_at(u64::from_le_bytes(*length) as usize);
+    let header: serde_json::Value = serde_json::from_slice(header).expect("the header was just written");
+    let mut header = header.to_string().into_bytes();
+    // Tensors begin at a multiple of eight, as the format recommends.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    [&(header.len() as u64).to_le_bytes()[..], &header, data].concat()
 }
 
 /// A deterministic policy with weights of its own, on the CPU: a handful of rows is faster there than on a GPU.
@@ -157,5 +169,19 @@ mod tests {
         assert!(wide.iter().zip(unit).all(|(w, u)| (w - 3.0 * u).abs() < 1e-5));
         let short = Situations { observations: &[1.0], ..situations };
         assert!(MlpActor::new(&policy(Output::Tanh), &units).unwrap().act(&short, &mut wide).is_err());
+    }
+
+    #[test]
+    fn equal_policies_are_equal_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            policy(Output::Tanh).export(&units(1.0), &path).unwrap();
+            let file = std::fs::read(path).unwrap();
+            assert_eq!(safetensors::SafeTensors::deserialize(&file).unwrap().len(), 8, "still a whole file");
+            file
+        };
+        let first = write("first");
+        assert!((0..8).all(|_| write("again") == first));
     }
 }
