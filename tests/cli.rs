@@ -1,12 +1,16 @@
 //! The program `gta`, run as its users run it.
 
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use gta::replay::formats;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use program::{gta, kill_once_there, run, text};
 
 /// Settings of a model that trains in a second: what it makes is worthless, what is done with it is the same.
 const TINY: [&str; 9] = [
@@ -21,30 +25,11 @@ const TINY: [&str; 9] = [
     "checkpoint_every=10",
 ];
 
-/// `gta` with `arguments`, in `folder`.
-fn gta(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gta"));
-    // LibTorch's threads otherwise spin while they wait for one another, five times slower where tests share the cores.
-    command.current_dir(folder).args(arguments).env_remove("RUST_LOG").env("OMP_WAIT_POLICY", "passive");
-    command
-}
-
 /// `gta` with `arguments` and the tiny model's settings.
 fn tiny(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = gta(folder, arguments);
     command.args(TINY.iter().flat_map(|&setting| ["--set", setting]));
     command
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the program writes UTF-8")
-}
-
-/// Runs a command that must end with `status`.
-fn run(mut command: Command, status: i32) -> Output {
-    let output = command.output().expect("the program starts");
-    assert_eq!(output.status.code(), Some(status), "{command:?}: {}", text(&output.stderr));
-    output
 }
 
 /// Runs a command with --json that must succeed, and gives the object it prints.
@@ -70,17 +55,6 @@ fn with_data() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     run(gta(folder.path(), &["collect", "--env", "PointMass-v0", "--steps", "900", "data.hdf5"]), 0);
     folder
-}
-
-/// Kills a command by SIGKILL as soon as `file` exists; it must not have ended by itself before.
-fn kill_once_there(mut command: Command, file: &Path) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-    while !file.exists() {
-        assert_eq!(child.try_wait().unwrap(), None, "{command:?} ended before {} was there", file.display());
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    assert!(!child.wait().unwrap().success(), "{command:?} was done before it was killed");
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! `gta run` and `gta compare`, run as their users run them.
 
+mod program;
+
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 use gta::experiment::{EventFile, Summary};
 use serde_json::Value;
+
+use program::{gta, kill_once_there, run, text};
 
 /// A run that takes seconds: what it learns is worthless, what is done with it is the same. Its denoiser trains in a
 /// second, its agents are small.
@@ -34,35 +38,6 @@ augment.chunk_windows = 16
 augment.guide.horizon = 7
 augment.filter.reward_margin = 1e9
 "#;
-
-fn gta(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gta"));
-    // LibTorch's threads otherwise spin while they wait for one another, five times slower where tests share the cores.
-    command.current_dir(folder).args(arguments).env_remove("RUST_LOG").env("OMP_WAIT_POLICY", "passive");
-    command
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).expect("the program writes UTF-8")
-}
-
-/// Runs a command that must end with `status`.
-fn run(mut command: Command, status: i32) -> Output {
-    let output = command.output().expect("the program starts");
-    assert_eq!(output.status.code(), Some(status), "{command:?}: {}", text(&output.stderr));
-    output
-}
-
-/// Kills a command by SIGKILL as soon as `file` exists; it must not have ended by itself before.
-fn kill_once_there(mut command: Command, file: &Path) {
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-    while !file.exists() {
-        assert_eq!(child.try_wait().unwrap(), None, "{command:?} ended before {} was there", file.display());
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    assert!(!child.wait().unwrap().success(), "{command:?} was done before it was killed");
-}
 
 /// Steps, tags and values of a seed's event file.
 fn events(run: &Path, seed: u64) -> Vec<(u64, String, u32)> {

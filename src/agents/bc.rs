@@ -1,6 +1,5 @@
 //! Behaviour cloning: the policy that imitates the data, without any value.
 
-use replay::Dataset;
 use serde::{Deserialize, Serialize};
 
 use super::AgentConfig;
@@ -10,9 +9,9 @@ use super::network::{Draws, Mlp, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Watch};
+use super::settings::{Check, Domain, Intake};
 use super::trained::{ADAM, Part, Start, Trained};
-use super::units::{RewardScale, Units};
+use super::units::RewardScale;
 use crate::Result;
 use crate::training::Initializer;
 
@@ -47,10 +46,9 @@ impl BcConfig {
     /// Refuses settings that mean nothing.
     pub fn validate(&self) -> Result<()> {
         let check = Check("bc");
-        check.count("batch_size", self.batch_size)?;
         check.layers("hidden", &self.hidden)?;
         check.positive("rate", self.rate)?;
-        Bc::watch(self).validate(&check)
+        Bc::intake(self).validate(&check)
     }
 }
 
@@ -70,16 +68,15 @@ impl Algorithm for Bc {
         Ok(Self { actor: start.network("actor", ADAM, actor)?, config: config.clone() })
     }
 
-    fn units(config: &BcConfig, data: &Dataset) -> Result<Units> {
-        Units::fit(data, config.normalize_states, RewardScale::None)
-    }
-
-    fn watch(config: &BcConfig) -> Watch {
-        Watch { check_every: config.check_every, largest_q: None, discount: 0.0 }
-    }
-
-    fn batch_size(config: &BcConfig) -> usize {
-        config.batch_size
+    fn intake(config: &BcConfig) -> Intake {
+        Intake {
+            batch_size: config.batch_size,
+            normalize_states: config.normalize_states,
+            reward_scale: RewardScale::None,
+            check_every: config.check_every,
+            largest_q: None,
+            discount: 0.0,
+        }
     }
 
     fn config(&self) -> (&'static str, AgentConfig) {

@@ -1,6 +1,5 @@
 //! IQL: Kostrikov, Nair and Levine, "Offline Reinforcement Learning with Implicit Q-Learning", ICLR 2022.
 
-use replay::Dataset;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -11,9 +10,9 @@ use super::network::{Critics, Draws, Mlp, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Watch};
+use super::settings::{Check, Domain, Intake};
 use super::trained::{ADAM, Part, Start, Target, Trained};
-use super::units::{RewardScale, Units};
+use super::units::RewardScale;
 use crate::Result;
 use crate::training::Initializer;
 
@@ -123,19 +122,17 @@ impl IqlConfig {
     /// Refuses settings that mean nothing.
     pub fn validate(&self) -> Result<()> {
         let check = Check("iql");
-        check.count("batch_size", self.batch_size)?;
         check.layers("hidden", &self.hidden)?;
         check.positive("actor_rate", self.actor_rate)?;
         check.count("actor_decay", self.actor_decay.unwrap_or(1) as usize)?;
         check.positive("critic_rate", self.critic_rate)?;
         check.positive("value_rate", self.value_rate)?;
-        check.below_one("discount", self.discount)?;
         check.share("tau", self.tau)?;
         check.share("expectile", self.expectile)?;
         check.not_negative("beta", self.beta)?;
         check.positive("largest_weight", self.largest_weight)?;
         check.below_one("actor_dropout", self.actor_dropout)?;
-        Iql::watch(self).validate(&check)
+        Iql::intake(self).validate(&check)
     }
 
     /// The actor's learning rate at `update`, from 1.
@@ -263,16 +260,15 @@ impl Algorithm for Iql {
         })
     }
 
-    fn units(config: &IqlConfig, data: &Dataset) -> Result<Units> {
-        Units::fit(data, config.normalize_states, config.reward_scale)
-    }
-
-    fn watch(config: &IqlConfig) -> Watch {
-        Watch { check_every: config.check_every, largest_q: config.largest_q, discount: config.discount }
-    }
-
-    fn batch_size(config: &IqlConfig) -> usize {
-        config.batch_size
+    fn intake(config: &IqlConfig) -> Intake {
+        Intake {
+            batch_size: config.batch_size,
+            normalize_states: config.normalize_states,
+            reward_scale: config.reward_scale,
+            check_every: config.check_every,
+            largest_q: config.largest_q,
+            discount: config.discount,
+        }
     }
 
     fn config(&self) -> (&'static str, AgentConfig) {

@@ -9,7 +9,7 @@ use super::metrics::Metrics;
 use super::noise::{Noise, SeedNoise};
 use super::policy::{MlpActor, Policy};
 use super::rows::{Loader, Rows};
-use super::settings::Watch;
+use super::settings::Intake;
 use super::trained::{self, Part, Start};
 use super::units::Units;
 use super::{Actor, Agent, AgentConfig, Experience};
@@ -23,14 +23,8 @@ pub(super) trait Algorithm: Sized + Send + 'static {
     /// Builds all networks for observations of `obs_dim` and actions of `action_dim` numbers.
     fn new(config: &Self::Config, start: &mut Start, obs_dim: usize, action_dim: usize) -> Result<Self>;
 
-    /// The units to learn in.
-    fn units(config: &Self::Config, data: &Dataset) -> Result<Units>;
-
-    /// When to look at the numbers.
-    fn watch(config: &Self::Config) -> Watch;
-
-    /// Rows of a batch.
-    fn batch_size(config: &Self::Config) -> usize;
+    /// How it takes data in.
+    fn intake(config: &Self::Config) -> Intake;
 
     /// Whether it needs the data's actions in the next states.
     const NEXT_ACTIONS: bool = false;
@@ -77,23 +71,23 @@ pub(super) fn begin<A: Algorithm>(
     data: &Dataset,
 ) -> Result<Box<dyn Agent + Send>> {
     let (spec, seed, device, kind) = (data.spec(), start.seed, start.device, start.kind);
-    let units = start.units(A::units(config, data)?)?;
+    let intake = A::intake(config);
+    let units = start.units(Units::fit(data, intake.normalize_states, intake.reward_scale)?)?;
     let algorithm = A::new(config, &mut start, spec.obs_dim, spec.action_dim)?;
-    let watch = A::watch(config);
     // At least 1, so that data without any reward does not make every estimate an explosion.
-    let largest = EXPLODED * (units.largest_reward / (1.0 - watch.discount)).max(1.0);
+    let largest = EXPLODED * (units.largest_reward / (1.0 - intake.discount)).max(1.0);
     Ok(Box::new(Learner {
         algorithm,
         loader: Loader::new(&units, kind, device)?,
         units,
         batch: Batch::default(),
-        batch_size: A::batch_size(config),
+        batch_size: intake.batch_size,
         successors: Successors::default(),
         seed,
         device,
         kind,
-        metrics: Metrics::new(watch.largest_q.unwrap_or(largest)),
-        check_every: watch.check_every.unwrap_or(if device.is_cuda() { GPU_CHECK } else { 1 }),
+        metrics: Metrics::new(intake.largest_q.unwrap_or(largest)),
+        check_every: intake.check_every.unwrap_or(if device.is_cuda() { GPU_CHECK } else { 1 }),
         updates: start.finish()?,
     }))
 }

@@ -17,7 +17,6 @@
 
 mod vae;
 
-use replay::Dataset;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -29,10 +28,10 @@ use super::network::{Critics, Draws, Mlp, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Watch};
+use super::settings::{Check, Domain, Intake};
 use super::squashed::{Jacobian, Squashed, squashed};
 use super::trained::{ADAM, Part, Start, Target, Trained};
-use super::units::{RewardScale, Units};
+use super::units::RewardScale;
 use crate::training::Initializer;
 use crate::{Error, Result};
 
@@ -128,13 +127,11 @@ impl McqConfig {
     /// Refuses settings that mean nothing.
     pub fn validate(&self) -> Result<()> {
         let check = Check("mcq");
-        check.count("batch_size", self.batch_size)?;
         check.layers("hidden", &self.hidden)?;
         check.layers("behaviour_hidden", &[self.behaviour_hidden])?;
         check.positive("actor_rate", self.actor_rate)?;
         check.positive("critic_rate", self.critic_rate)?;
         check.positive("behaviour_rate", self.behaviour_rate)?;
-        check.below_one("discount", self.discount)?;
         check.share("tau", self.tau)?;
         check.share("lambda", self.lambda)?;
         check.count("behaviour_actions", self.behaviour_actions)?;
@@ -145,7 +142,7 @@ impl McqConfig {
             let why = format!("must be 0 for more than {DROPPED} hidden layers, is {}", self.actor_dropout);
             return Err(Error::Config { name: "mcq.actor_dropout".into(), why });
         }
-        Mcq::watch(self).validate(&check)
+        Mcq::intake(self).validate(&check)
     }
 }
 
@@ -248,16 +245,15 @@ impl Algorithm for Mcq {
         })
     }
 
-    fn units(config: &McqConfig, data: &Dataset) -> Result<Units> {
-        Units::fit(data, config.normalize_states, config.reward_scale)
-    }
-
-    fn watch(config: &McqConfig) -> Watch {
-        Watch { check_every: config.check_every, largest_q: config.largest_q, discount: config.discount }
-    }
-
-    fn batch_size(config: &McqConfig) -> usize {
-        config.batch_size
+    fn intake(config: &McqConfig) -> Intake {
+        Intake {
+            batch_size: config.batch_size,
+            normalize_states: config.normalize_states,
+            reward_scale: config.reward_scale,
+            check_every: config.check_every,
+            largest_q: config.largest_q,
+            discount: config.discount,
+        }
     }
 
     fn config(&self) -> (&'static str, AgentConfig) {

@@ -28,6 +28,7 @@ mod settings;
 mod squashed;
 mod td3_bc;
 mod trained;
+mod twin_delayed;
 mod units;
 
 use std::path::Path;

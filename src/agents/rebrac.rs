@@ -1,6 +1,5 @@
 //! ReBRAC: Tarasov et al., "Revisiting the Minimalist Approach to Offline Reinforcement Learning", NeurIPS 2023.
 
-use replay::Dataset;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -11,9 +10,10 @@ use super::network::{Critics, Draw, Draws, Mlp, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Watch};
-use super::trained::{ADAM, Part, Start, Target, Trained};
-use super::units::{RewardScale, Units};
+use super::settings::{Check, Intake};
+use super::trained::{Part, Start};
+use super::twin_delayed::TwinDelayed;
+use super::units::RewardScale;
 use crate::Result;
 use crate::training::Initializer;
 
@@ -120,18 +120,16 @@ impl RebracConfig {
     /// Refuses settings that mean nothing.
     pub fn validate(&self) -> Result<()> {
         let check = Check("rebrac");
-        check.count("batch_size", self.batch_size)?;
         check.layers("hidden", &self.hidden)?;
         check.positive("actor_rate", self.actor_rate)?;
         check.positive("critic_rate", self.critic_rate)?;
-        check.below_one("discount", self.discount)?;
         check.share("tau", self.tau)?;
         check.not_negative("actor_penalty", self.actor_penalty)?;
         check.not_negative("critic_penalty", self.critic_penalty)?;
         check.not_negative("policy_noise", self.policy_noise)?;
         check.not_negative("noise_clip", self.noise_clip)?;
         check.count("policy_period", self.policy_period as usize)?;
-        Rebrac::watch(self).validate(&check)
+        Rebrac::intake(self).validate(&check)
     }
 }
 
@@ -139,10 +137,7 @@ impl RebracConfig {
 #[derive(Debug)]
 pub(super) struct Rebrac {
     config: RebracConfig,
-    actor: Trained<Mlp>,
-    actor_target: Target<Mlp>,
-    critics: Trained<Critics>,
-    critics_target: Target<Critics>,
+    nets: TwinDelayed,
 }
 
 impl Rebrac {
@@ -151,16 +146,13 @@ impl Rebrac {
         let c = &self.config;
         let target = {
             let _guard = tch::no_grad_guard();
-            let noise = noise.normal("target_policy", &rows.actions.size())? * c.policy_noise;
-            let actions = self.actor_target.net.forward(&rows.next_observations).tanh();
-            let actions = (actions + noise.clamp(-c.noise_clip, c.noise_clip)).clamp(-1.0, 1.0);
-            let mut next = self.critics_target.net.forward(&rows.next_observations, &actions).amin(0, false);
+            let (actions, mut next) = self.nets.next(rows, noise, c.policy_noise, c.noise_clip)?;
             if let Some((taken, known)) = &rows.next_actions {
                 next -= c.critic_penalty * known * distance(&actions, taken);
             }
             &rows.rewards + c.discount * &rows.continues * next
         };
-        let estimates = self.critics.net.forward(&rows.observations, &rows.actions);
+        let estimates = self.nets.critics.net.forward(&rows.observations, &rows.actions);
         metrics.values(&estimates);
         let loss = (estimates - target).square().sum(rows.rewards.kind()) / rows.len();
         metrics.mean("critic_loss", &loss);
@@ -169,8 +161,8 @@ impl Rebrac {
 
     /// `beta_1 |pi(s) - a|^2 - lambda min Q(s, pi(s))` (eq. 3), with `lambda = 1 / mean |Q|`.
     fn actor_loss(&self, rows: &Rows, metrics: &mut Metrics) -> Tensor {
-        let actions = self.actor.net.forward(&rows.observations).tanh();
-        let values = self.critics.net.forward(&rows.observations, &actions).amin(0, false);
+        let actions = self.nets.actions(rows);
+        let values = self.nets.critics.net.forward(&rows.observations, &actions).amin(0, false);
         let kind = values.kind();
         let cloning = distance(&actions, &rows.actions).mean(kind);
         metrics.mean("cloning_loss", &cloning);
@@ -202,27 +194,18 @@ impl Algorithm for Rebrac {
         };
         let actor = |init: &Initializer<'_>| Mlp::new(init, &actor_sizes, draws(1e-3));
         let critics = |init: &Initializer<'_>| Critics::new(init, 2, &critic_sizes, draws(3e-3), config.critic_norm);
-        let trained_actor = start.network("actor", ADAM, actor)?;
-        let trained_critics = start.network("critics", ADAM, critics)?;
-        Ok(Self {
-            actor_target: start.target("actor_target", &trained_actor, actor)?,
-            critics_target: start.target("critics_target", &trained_critics, critics)?,
-            actor: trained_actor,
-            critics: trained_critics,
-            config: config.clone(),
-        })
+        Ok(Self { nets: TwinDelayed::new(start, actor, critics)?, config: config.clone() })
     }
 
-    fn units(config: &RebracConfig, data: &Dataset) -> Result<Units> {
-        Units::fit(data, config.normalize_states, config.reward_scale)
-    }
-
-    fn watch(config: &RebracConfig) -> Watch {
-        Watch { check_every: config.check_every, largest_q: config.largest_q, discount: config.discount }
-    }
-
-    fn batch_size(config: &RebracConfig) -> usize {
-        config.batch_size
+    fn intake(config: &RebracConfig) -> Intake {
+        Intake {
+            batch_size: config.batch_size,
+            normalize_states: config.normalize_states,
+            reward_scale: config.reward_scale,
+            check_every: config.check_every,
+            largest_q: config.largest_q,
+            discount: config.discount,
+        }
     }
 
     fn config(&self) -> (&'static str, AgentConfig) {
@@ -231,22 +214,21 @@ impl Algorithm for Rebrac {
 
     fn learn(&mut self, update: u64, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<()> {
         let loss = self.critic_loss(rows, noise, metrics)?;
-        self.critics.step(&loss, self.config.critic_rate)?;
+        self.nets.critics.step(&loss, self.config.critic_rate)?;
         if update.is_multiple_of(self.config.policy_period) {
             let loss = self.actor_loss(rows, metrics);
-            self.actor.step(&loss, self.config.actor_rate)?;
-            self.actor_target.follow(&self.actor, self.config.tau)?;
-            self.critics_target.follow(&self.critics, self.config.tau)?;
+            self.nets.actor.step(&loss, self.config.actor_rate)?;
+            self.nets.follow(self.config.tau)?;
         }
         Ok(())
     }
 
     fn policy(&self) -> Policy {
-        Policy::new(self.actor.net.layers(), Output::Tanh)
+        Policy::new(self.nets.actor.net.layers(), Output::Tanh)
     }
 
     fn parts(&self) -> Vec<&dyn Part> {
-        vec![&self.actor, &self.actor_target, &self.critics, &self.critics_target]
+        self.nets.parts()
     }
 }
 
@@ -262,7 +244,9 @@ mod tests {
         let config = RebracConfig { critic_penalty: 0.3, actor_penalty: 0.7, policy_period: 1, ..Default::default() };
         let rebrac = Rebrac::new(&config, &mut golden.start(), 17, 6).unwrap();
         // From the authors' start all values are nearly zero; larger last layers let mistakes show.
-        for values in [rebrac.actor.parameters(), rebrac.critics.parameters(), rebrac.critics_target.parameters()] {
+        for values in
+            [rebrac.nets.actor.parameters(), rebrac.nets.critics.parameters(), rebrac.nets.critics_target.parameters()]
+        {
             let mut values = values.values().shallow_clone();
             tch::no_grad(|| {
                 let wave = Tensor::arange(values.numel() as i64, (Kind::Double, Device::Cpu)).sin() * 0.05;
@@ -287,12 +271,12 @@ mod tests {
         let actor = rebrac.actor_loss(&rows, &mut metrics).double_value(&[]);
         let numbers = |t: &Tensor| -> Vec<f64> { Vec::try_from(t.detach().contiguous().view(-1)).unwrap() };
         let noise = numbers(&golden.get("noise/target_policy").get(0));
-        let aims = numbers(&rebrac.actor_target.net.forward(&rows.next_observations));
+        let aims = numbers(&rebrac.nets.actor_target.net.forward(&rows.next_observations));
         let pairs = aims.iter().zip(&noise);
         let next: Vec<f64> = pairs.map(|(a, n)| (a.tanh() + (0.2 * n).clamp(-0.5, 0.5)).clamp(-1.0, 1.0)).collect();
         let next_tensor = Tensor::from_slice(&next).view([32, 6]);
-        let targets = numbers(&rebrac.critics_target.net.forward(&rows.next_observations, &next_tensor));
-        let estimates = numbers(&rebrac.critics.net.forward(&rows.observations, &rows.actions));
+        let targets = numbers(&rebrac.nets.critics_target.net.forward(&rows.next_observations, &next_tensor));
+        let estimates = numbers(&rebrac.nets.critics.net.forward(&rows.observations, &rows.actions));
         let (taken, rewards, continues) =
             (numbers(&rows.next_actions.as_ref().unwrap().0), numbers(&rows.rewards), numbers(&rows.continues));
         let square = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(x, y)| (x - y).powi(2)).sum::<f64>();
@@ -304,8 +288,10 @@ mod tests {
         }
         assert!((critic - expected / 32.0).abs() < 1e-9, "{critic} {}", expected / 32.0);
 
-        let own: Vec<f64> = numbers(&rebrac.actor.net.forward(&rows.observations)).iter().map(|a| a.tanh()).collect();
-        let values = numbers(&rebrac.critics.net.forward(&rows.observations, &Tensor::from_slice(&own).view([32, 6])));
+        let own: Vec<f64> =
+            numbers(&rebrac.nets.actor.net.forward(&rows.observations)).iter().map(|a| a.tanh()).collect();
+        let values =
+            numbers(&rebrac.nets.critics.net.forward(&rows.observations, &Tensor::from_slice(&own).view([32, 6])));
         let least: Vec<f64> = (0..32).map(|row| values[row].min(values[32 + row])).collect();
         let scale = least.iter().map(|v| v.abs()).sum::<f64>();
         let expected = 0.7 * square(&own, &numbers(&rows.actions)) / 32.0 - least.iter().sum::<f64>() / scale;
@@ -318,10 +304,10 @@ mod tests {
         let mut metrics = Metrics::new(f64::INFINITY);
         let loss = rebrac.actor_loss(&rows, &mut metrics);
         // Lambda is held fixed in the gradient, so the difference is taken of the loss with it fixed, too.
-        let gradient = rebrac.actor.gradient(&loss).unwrap();
+        let gradient = rebrac.nets.actor.gradient(&loss).unwrap();
         let fixed = |rebrac: &Rebrac| {
-            let actions = rebrac.actor.net.forward(&rows.observations).tanh();
-            let values = rebrac.critics.net.forward(&rows.observations, &actions).amin(0, false);
+            let actions = rebrac.nets.actions(&rows);
+            let values = rebrac.nets.critics.net.forward(&rows.observations, &actions).amin(0, false);
             (
                 distance(&actions, &rows.actions).mean(Kind::Double).double_value(&[]),
                 values.mean(Kind::Double).double_value(&[]),
@@ -330,7 +316,7 @@ mod tests {
         };
         let scale = fixed(&rebrac).2;
         for index in [0, 300, 70_000, 130_000] {
-            let mut at = rebrac.actor.parameters().values().narrow(0, index, 1);
+            let mut at = rebrac.nets.actor.parameters().values().narrow(0, index, 1);
             let mut moved = |by: f64| {
                 tch::no_grad(|| {
                     let _ = at.g_add_scalar_(by);
@@ -344,9 +330,10 @@ mod tests {
             assert!((got - slope).abs() < 1e-6 * slope.abs().max(1e-2), "{index}: {got} {slope}");
         }
         rebrac.learn(1, &rows, &mut golden.noise(1), &mut metrics).unwrap();
-        let critic = rebrac.critics.last_gradient.as_ref().unwrap();
+        let critic = rebrac.nets.critics.last_gradient.as_ref().unwrap();
         assert!(
-            reported(&mut metrics, "critic_loss").is_finite() && critic.numel() == rebrac.critics.parameters().len()
+            reported(&mut metrics, "critic_loss").is_finite()
+                && critic.numel() == rebrac.nets.critics.parameters().len()
         );
     }
 

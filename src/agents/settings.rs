@@ -1,5 +1,6 @@
 //! Checks and choices that the configurations of all agents share.
 
+use super::RewardScale;
 use crate::{Error, Result};
 
 /// A family of D4RL datasets for which settings were published.
@@ -85,10 +86,17 @@ impl Check {
     }
 }
 
-/// When numbers are looked at, and how large a value estimate may be.
+/// How an agent takes data in, and when it gives up: what the configurations of all that learn from single transitions
+/// say alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Watch {
-    /// Updates between two looks; `None` is 1 on the CPU and 100 on a GPU, where a look waits for it.
+pub(super) struct Intake {
+    /// Rows of a batch.
+    pub(super) batch_size: usize,
+    /// Whether observations are normalised.
+    pub(super) normalize_states: bool,
+    /// How rewards are scaled.
+    pub(super) reward_scale: RewardScale,
+    /// Updates between two looks at the numbers; `None` is 1 on the CPU and 100 on a GPU, where a look waits for it.
     pub(super) check_every: Option<u64>,
     /// Largest absolute value estimate; `None` is ten times what the data's largest reward adds up to.
     pub(super) largest_q: Option<f64>,
@@ -96,9 +104,11 @@ pub(super) struct Watch {
     pub(super) discount: f64,
 }
 
-impl Watch {
-    /// Refuses a watch that never looks or always stops.
+impl Intake {
+    /// Refuses empty batches, returns without a bound, and a watch that never looks or always stops.
     pub(super) fn validate(&self, check: &Check) -> Result<()> {
+        check.count("batch_size", self.batch_size)?;
+        check.below_one("discount", self.discount)?;
         check.count("check_every", self.check_every.unwrap_or(1) as usize)?;
         check.positive("largest_q", self.largest_q.unwrap_or(1.0))
     }

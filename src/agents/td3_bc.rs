@@ -1,6 +1,5 @@
 //! TD3+BC: Fujimoto and Gu, "A Minimalist Approach to Offline Reinforcement Learning", NeurIPS 2021.
 
-use replay::Dataset;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -11,9 +10,10 @@ use super::network::{Critics, Draws, Mlp, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Watch};
-use super::trained::{ADAM, Part, Start, Target, Trained};
-use super::units::{RewardScale, Units};
+use super::settings::{Check, Domain, Intake};
+use super::trained::{Part, Start};
+use super::twin_delayed::TwinDelayed;
+use super::units::RewardScale;
 use crate::Result;
 use crate::training::Initializer;
 
@@ -82,17 +82,15 @@ impl Td3BcConfig {
     /// Refuses settings that mean nothing.
     pub fn validate(&self) -> Result<()> {
         let check = Check("td3_bc");
-        check.count("batch_size", self.batch_size)?;
         check.layers("hidden", &self.hidden)?;
         check.positive("actor_rate", self.actor_rate)?;
         check.positive("critic_rate", self.critic_rate)?;
-        check.below_one("discount", self.discount)?;
         check.share("tau", self.tau)?;
         check.not_negative("alpha", self.alpha)?;
         check.not_negative("policy_noise", self.policy_noise)?;
         check.not_negative("noise_clip", self.noise_clip)?;
         check.count("policy_period", self.policy_period as usize)?;
-        Td3Bc::watch(self).validate(&check)
+        Td3Bc::intake(self).validate(&check)
     }
 }
 
@@ -100,10 +98,7 @@ impl Td3BcConfig {
 #[derive(Debug)]
 pub(super) struct Td3Bc {
     config: Td3BcConfig,
-    actor: Trained<Mlp>,
-    actor_target: Target<Mlp>,
-    critics: Trained<Critics>,
-    critics_target: Target<Critics>,
+    nets: TwinDelayed,
 }
 
 impl Td3Bc {
@@ -112,13 +107,10 @@ impl Td3Bc {
         let c = &self.config;
         let target = {
             let _guard = tch::no_grad_guard();
-            let noise = noise.normal("target_policy", &rows.actions.size())? * c.policy_noise;
-            let actions = self.actor_target.net.forward(&rows.next_observations).tanh();
-            let actions = (actions + noise.clamp(-c.noise_clip, c.noise_clip)).clamp(-1.0, 1.0);
-            let next = self.critics_target.net.forward(&rows.next_observations, &actions).amin(0, false);
+            let (_, next) = self.nets.next(rows, noise, c.policy_noise, c.noise_clip)?;
             &rows.rewards + c.discount * &rows.continues * next
         };
-        let estimates = self.critics.net.forward(&rows.observations, &rows.actions);
+        let estimates = self.nets.critics.net.forward(&rows.observations, &rows.actions);
         metrics.values(&estimates);
         let loss = (estimates - target).square().sum(target_kind(rows)) / rows.len();
         metrics.mean("critic_loss", &loss);
@@ -127,8 +119,8 @@ impl Td3Bc {
 
     /// `-lambda Q_1(s, pi(s)) + (pi(s) - a)^2` (eqs. 4 and 5).
     fn actor_loss(&self, rows: &Rows, metrics: &mut Metrics) -> Tensor {
-        let actions = self.actor.net.forward(&rows.observations).tanh();
-        let values = self.critics.net.one(0, &rows.observations, &actions);
+        let actions = self.nets.actions(rows);
+        let values = self.nets.critics.net.one(0, &rows.observations, &actions);
         let kind = values.kind();
         let lambda = self.config.alpha / values.detach().abs().mean(kind);
         let cloning = (actions - &rows.actions).square().mean(kind);
@@ -151,27 +143,18 @@ impl Algorithm for Td3Bc {
         let critic_sizes = sizes(obs_dim + action_dim, &config.hidden, 1);
         let actor = |init: &Initializer<'_>| Mlp::new(init, &actor_sizes, Draws::PYTORCH);
         let critics = |init: &Initializer<'_>| Critics::new(init, 2, &critic_sizes, Draws::PYTORCH, false);
-        let trained_actor = start.network("actor", ADAM, actor)?;
-        let trained_critics = start.network("critics", ADAM, critics)?;
-        Ok(Self {
-            actor_target: start.target("actor_target", &trained_actor, actor)?,
-            critics_target: start.target("critics_target", &trained_critics, critics)?,
-            actor: trained_actor,
-            critics: trained_critics,
-            config: config.clone(),
-        })
+        Ok(Self { nets: TwinDelayed::new(start, actor, critics)?, config: config.clone() })
     }
 
-    fn units(config: &Td3BcConfig, data: &Dataset) -> Result<Units> {
-        Units::fit(data, config.normalize_states, config.reward_scale)
-    }
-
-    fn watch(config: &Td3BcConfig) -> Watch {
-        Watch { check_every: config.check_every, largest_q: config.largest_q, discount: config.discount }
-    }
-
-    fn batch_size(config: &Td3BcConfig) -> usize {
-        config.batch_size
+    fn intake(config: &Td3BcConfig) -> Intake {
+        Intake {
+            batch_size: config.batch_size,
+            normalize_states: config.normalize_states,
+            reward_scale: config.reward_scale,
+            check_every: config.check_every,
+            largest_q: config.largest_q,
+            discount: config.discount,
+        }
     }
 
     fn config(&self) -> (&'static str, AgentConfig) {
@@ -180,22 +163,21 @@ impl Algorithm for Td3Bc {
 
     fn learn(&mut self, update: u64, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<()> {
         let loss = self.critic_loss(rows, noise, metrics)?;
-        self.critics.step(&loss, self.config.critic_rate)?;
+        self.nets.critics.step(&loss, self.config.critic_rate)?;
         if update.is_multiple_of(self.config.policy_period) {
             let loss = self.actor_loss(rows, metrics);
-            self.actor.step(&loss, self.config.actor_rate)?;
-            self.actor_target.follow(&self.actor, self.config.tau)?;
-            self.critics_target.follow(&self.critics, self.config.tau)?;
+            self.nets.actor.step(&loss, self.config.actor_rate)?;
+            self.nets.follow(self.config.tau)?;
         }
         Ok(())
     }
 
     fn policy(&self) -> Policy {
-        Policy::new(self.actor.net.layers(), Output::Tanh)
+        Policy::new(self.nets.actor.net.layers(), Output::Tanh)
     }
 
     fn parts(&self) -> Vec<&dyn Part> {
-        vec![&self.actor, &self.actor_target, &self.critics, &self.critics_target]
+        self.nets.parts()
     }
 }
 
@@ -210,11 +192,11 @@ mod tests {
         Golden::both("td3_bc", |golden| {
             let mut td3 = Td3Bc::new(&Td3BcConfig::default(), &mut golden.start(), 17, 6).unwrap();
             let (actor, twins) = (mlp("actor", "net.", 3), critics(&[("critic_1", "net."), ("critic_2", "net.")], 3));
-            golden.set(td3.actor.parameters(), &actor);
-            golden.set(td3.actor_target.parameters(), &actor);
-            golden.set(td3.critics.parameters(), &twins);
-            golden.set(td3.critics_target.parameters(), &twins);
-            let starts = [td3.actor.parameters().values().copy(), td3.critics.parameters().values().copy()];
+            golden.set(td3.nets.actor.parameters(), &actor);
+            golden.set(td3.nets.actor_target.parameters(), &actor);
+            golden.set(td3.nets.critics.parameters(), &twins);
+            golden.set(td3.nets.critics_target.parameters(), &twins);
+            let starts = [td3.nets.actor.parameters().values().copy(), td3.nets.critics.parameters().values().copy()];
             let mut metrics = Metrics::new(f64::INFINITY);
             for update in 1..=3 {
                 td3.learn(update as u64, &golden.rows(update), &mut golden.noise(update), &mut metrics).unwrap();
@@ -226,9 +208,9 @@ mod tests {
                 let check = |net: &Parameters, gradient: &Option<Tensor>, places: &[_]| {
                     golden.check_gradient("", net, gradient.as_ref().unwrap(), places, update);
                 };
-                check(td3.critics.parameters(), &td3.critics.last_gradient, &twins);
+                check(td3.nets.critics.parameters(), &td3.nets.critics.last_gradient, &twins);
                 if update == 2 {
-                    check(td3.actor.parameters(), &td3.actor.last_gradient, &actor);
+                    check(td3.nets.actor.parameters(), &td3.nets.actor.last_gradient, &actor);
                 }
             }
             let own = |net: &str| ["actor", "critic_1", "critic_2"].into_iter().find(|n| *n == net).unwrap();
@@ -237,10 +219,10 @@ mod tests {
                 "critic_1" => "critic_1_target",
                 _ => "critic_2_target",
             };
-            golden.check_weights("", td3.actor.parameters(), &starts[0], &actor, own);
-            golden.check_weights("", td3.critics.parameters(), &starts[1], &twins, own);
-            golden.check_weights("", td3.actor_target.parameters(), &starts[0], &actor, target);
-            golden.check_weights("", td3.critics_target.parameters(), &starts[1], &twins, target);
+            golden.check_weights("", td3.nets.actor.parameters(), &starts[0], &actor, own);
+            golden.check_weights("", td3.nets.critics.parameters(), &starts[1], &twins, own);
+            golden.check_weights("", td3.nets.actor_target.parameters(), &starts[0], &actor, target);
+            golden.check_weights("", td3.nets.critics_target.parameters(), &starts[1], &twins, target);
             golden.check_actions("", &td3.policy());
         });
     }

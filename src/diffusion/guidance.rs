@@ -19,8 +19,8 @@ pub struct Guidance {
     /// Noise level from which upwards the weight applies; below it windows follow the learned conditional distribution,
     /// in one pass instead of two. 0, the paper's form, guides all the way down.
     ///
-    /// What a window is about is decided at high noise. Guiding its details as well costs plausibility (Kynkäänniemi et
-    /// al., 2024, "Applying Guidance in a Limited Interval", find the same for images) and a second pass.
+    /// What a window is about is decided at high noise; guiding its details as well costs a second pass, and for images
+    /// quality (Kynkäänniemi et al., 2024, "Applying Guidance in a Limited Interval").
     pub above: f64,
 }
 
