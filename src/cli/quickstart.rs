@@ -67,7 +67,7 @@ impl QuickstartPlan {
     /// Noise level from which upwards it is guided.
     const GUIDE_ABOVE: f64 = 1.0;
     /// Share of the windows, the best, that prompts are drawn from.
-    const PREFER_TOP: f64 = 0.5;
+    const PREFER_TOP: f64 = 0.2;
     /// Dynamic MSE of a window beyond which the simulator rejects it.
     const MOST_ERROR: f64 = 0.06;
 

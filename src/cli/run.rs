@@ -76,7 +76,7 @@ fn carry_out(console: &Console, config: RunConfig, resume: bool) -> Result<(Valu
             filled.context("generating failed")?
         }
     };
-    if let Augmentation::Gta(frozen) = &augmentation {
+    if let Augmentation::Pooled(frozen) = &augmentation {
         let generated = thousands(frozen.pool.transitions());
         console.remark(format_args!("batches hold {:.0}% of {generated} generated rows", 100.0 * frozen.ratio));
     }

@@ -9,13 +9,13 @@ use replay::{Batch, Dataset, Replay, Seed, WindowIndex, Windows};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use super::config::{AugmentationConfig, GtaAugmentation};
+use super::config::{AugmentationConfig, GtaAugmentation, OversampleAugmentation};
 use crate::agents::Experience;
-use crate::augment::{Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::augment::{AugmentConfig, Augmented, Mixed, Monitor, Pacing, Pool, Rejections};
 use crate::baselines::{S4rl, S4rlBuffer};
 use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions};
 use crate::gta::pick;
-use crate::{Error, GtaBuffer, GtaConfig, Result, dynamics_check};
+use crate::{Error, GtaBuffer, Result, dynamics_check};
 
 /// Transitions of a window that the data is judged by, where no generated ones say how many they have.
 const HORIZON: usize = 31;
@@ -27,11 +27,11 @@ pub enum Augmentation {
     None,
     /// Noise at every sample.
     S4rl(S4rl),
-    /// A frozen pool.
-    Gta(Frozen),
+    /// Windows of a frozen pool.
+    Pooled(Frozen),
 }
 
-/// What GTA generated, never to change.
+/// Windows made once, never to change.
 #[derive(Clone, Debug)]
 pub struct Frozen {
     /// The windows.
@@ -40,7 +40,7 @@ pub struct Frozen {
     pub ratio: f64,
     /// Most transitions of a window.
     pub horizon: usize,
-    /// Fingerprint of the model.
+    /// Fingerprint of the model; `none` where windows were only drawn again.
     pub model: String,
     /// Windows that were not kept, by reason.
     pub rejected: Rejections,
@@ -72,9 +72,11 @@ impl Begun {
         Ok(match config {
             AugmentationConfig::None(_) => Self::Ready(Augmentation::None),
             AugmentationConfig::S4rl(s4rl) => Self::Ready(Augmentation::S4rl(S4rl::new(s4rl.std as f32))),
+            AugmentationConfig::Oversample(oversample) => Self::Ready(repeated(oversample, dataset)?),
             AugmentationConfig::Gta(gta) => {
                 let folder = gta.folder.as_deref().unwrap_or(folder);
-                let config = filled_exactly(&gta.settings, gta.transitions);
+                let mut config = gta.settings.clone();
+                fill_exactly(&mut config.augment.pacing, gta.transitions);
                 let mut builder = GtaBuffer::builder(dataset.clone()).config(config).folder(folder).device(device);
                 if let Some(most) = gta.most_error {
                     builder = builder.check(dynamics_check(dataset, Oracle::new(env, None)?, most)?);
@@ -86,14 +88,28 @@ impl Begun {
     }
 }
 
-/// Settings that have a pool filled with so many transitions and then rest, so that what it holds depends on nothing
-/// else.
-fn filled_exactly(settings: &GtaConfig, transitions: u64) -> GtaConfig {
-    let mut config = settings.clone();
-    let minimum = config.augment.pacing.minimum.min(transitions);
-    let pacing = &mut config.augment.pacing;
+/// Real windows drawn as prompts, as they are.
+fn repeated(oversample: &OversampleAugmentation, dataset: &Dataset) -> Result<Augmentation> {
+    let OversampleAugmentation { transitions, guide, seed, .. } = oversample;
+    let mut config = AugmentConfig { guide: guide.clone(), seed: *seed, ..AugmentConfig::default() };
+    fill_exactly(&mut config.pacing, *transitions);
+    let horizon = guide.horizon;
+    // Noise of deviation 0 leaves every prompt what it is.
+    let mut buffer = Augmented::new(dataset.clone(), Box::new(S4rl::new(0.0)), config)?;
+    buffer.fill_to(*transitions)?;
+    Ok(Augmentation::Pooled(Frozen {
+        ratio: oversample.ratio.of(dataset.len() as u64, buffer.pool().transitions()),
+        horizon,
+        model: "none".into(),
+        rejected: buffer.status().rejected,
+        pool: buffer.pool(),
+    }))
+}
+
+/// Has a pool be filled with so many transitions and then rest, so that what it holds depends on nothing else.
+fn fill_exactly(pacing: &mut Pacing, transitions: u64) {
+    let minimum = pacing.minimum.min(transitions);
     *pacing = Pacing { target: transitions, ahead: transitions, minimum, refresh: false, ..pacing.clone() };
-    config
 }
 
 impl Building {
@@ -110,7 +126,7 @@ impl Building {
         self.buffer.fill_to(self.transitions)?;
         let pool = self.buffer.pool();
         let (real, generated) = (self.buffer.inner().len() as u64, pool.transitions());
-        Ok(Augmentation::Gta(Frozen {
+        Ok(Augmentation::Pooled(Frozen {
             ratio: self.gta.ratio.of(real, generated),
             horizon: self.gta.settings.augment.guide.horizon,
             model: self.buffer.model_fingerprint().unwrap_or_default(),
@@ -130,7 +146,7 @@ impl Augmentation {
         Ok(match self {
             Self::None => Box::new(dataset),
             Self::S4rl(noise) => Box::new(S4rlBuffer::new(dataset, *noise)),
-            Self::Gta(frozen) => Box::new(Mixed::new(dataset, frozen.pool.clone(), frozen.ratio)?),
+            Self::Pooled(frozen) => Box::new(Mixed::new(dataset, frozen.pool.clone(), frozen.ratio)?),
         })
     }
 
@@ -144,7 +160,7 @@ impl Augmentation {
                 S4rlBuffer::new(dataset.clone(), *noise).sample_into(rows, &mut seed.rng(), &mut batch)?;
                 Some(Transitions::of_batch(&batch))
             }
-            Self::Gta(frozen) => {
+            Self::Pooled(frozen) => {
                 let picked: Windows = pick(&frozen.pool, windows, *seed)?;
                 Some(Transitions::of_windows(&picked))
             }
@@ -227,7 +243,7 @@ fn judge(augmentation: &Augmentation, dataset: &Dataset, env: EnvId, windows: us
     let meter = QualityMeter::new(dataset, oracle, QualityConfig { novelty, ..QualityConfig::default() })?;
     let seed = Seed::new(0).fork("oracle", 0);
     let horizon = match augmentation {
-        Augmentation::Gta(frozen) => frozen.horizon,
+        Augmentation::Pooled(frozen) => frozen.horizon,
         _ => HORIZON,
     };
     let index = WindowIndex::new(dataset, horizon)?;
@@ -238,4 +254,47 @@ fn judge(augmentation: &Augmentation, dataset: &Dataset, env: EnvId, windows: us
     let generated = augmentation.sample(dataset, windows, &seed.fork("generated", 0))?;
     let generated = generated.map(|set| Ok::<_, Error>(meter.measure(&set)?.quality.into())).transpose()?;
     Ok(OracleFigures { data, generated })
+}
+
+#[cfg(test)]
+mod tests {
+    use replay::{Spec, Transition};
+
+    use super::super::config::Ratio;
+    use super::*;
+    use crate::augment::GuideConfig;
+
+    #[test]
+    fn oversampling_repeats_the_best_windows_and_changes_nothing() {
+        let mut builder = Dataset::builder(Spec::new(1, 1));
+        for row in 0..40 {
+            let (state, reward) = ([row as f32], (row / 10) as f32);
+            builder
+                .push(Transition {
+                    observation: &state,
+                    action: &[0.5],
+                    reward,
+                    next_observation: &[state[0] + 1.0],
+                    terminated: false,
+                    truncated: row % 10 == 9,
+                })
+                .unwrap();
+        }
+        let dataset = builder.build().unwrap();
+        let guide = GuideConfig { horizon: 2, prefer_top: Some(0.25), ..GuideConfig::default() };
+        let oversample = OversampleAugmentation { transitions: 60, guide, ..OversampleAugmentation::default() };
+        let Augmentation::Pooled(frozen) = repeated(&oversample, &dataset).unwrap() else { panic!("no pool") };
+        assert!(frozen.pool.transitions() >= 60 && frozen.rejected == Rejections::default());
+        let windows = pick(&frozen.pool, 20, Seed::new(0)).unwrap();
+        // The last row of a window is a state alone.
+        for row in (0..windows.len()).flat_map(|at| windows.window(at).chunks_exact(windows.row_dim()).take(2)) {
+            let (observation, reward) = (row[0], row[2]);
+            assert_eq!(reward, (observation / 10.0).floor(), "state and reward of another row");
+            assert!(observation >= 20.0, "{observation} is not among the best quarter by return to go");
+        }
+        let union = OversampleAugmentation { ratio: Ratio::Union, ..oversample };
+        let Augmentation::Pooled(union) = repeated(&union, &dataset).unwrap() else { panic!("no pool") };
+        let drawn = union.pool.transitions() as f64;
+        assert_eq!((frozen.ratio, union.ratio), (0.5, drawn / (drawn + 40.0)));
+    }
 }

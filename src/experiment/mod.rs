@@ -25,7 +25,8 @@ mod written;
 pub use augmentation::{Augmentation, Begun, Building, Figures, Frozen, OracleFigures};
 pub use compare::Comparison;
 pub use config::{
-    AugmentationConfig, EvaluationConfig, GtaAugmentation, NoAugmentation, Preset, Ratio, RunConfig, S4rlAugmentation,
+    AugmentationConfig, EvaluationConfig, GtaAugmentation, NoAugmentation, OversampleAugmentation, Preset, Ratio,
+    RunConfig, S4rlAugmentation,
 };
 pub use data::{CollectConfig, Data, DataConfig};
 pub use events::{EventFile, Scalar};

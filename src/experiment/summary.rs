@@ -42,7 +42,7 @@ pub struct Summary {
     pub seeds: Vec<SeedSummary>,
     /// What was learned from.
     pub data: DataSummary,
-    /// What was generated, where GTA did.
+    /// What was generated or drawn beside the data, where there is a pool.
     pub generated: Option<GeneratedSummary>,
     /// What the simulator says of both, where it could.
     pub oracle: Option<OracleFigures>,
@@ -99,7 +99,7 @@ pub struct GeneratedSummary {
     pub transitions: u64,
     /// Share of generated rows in a batch.
     pub ratio: f64,
-    /// Fingerprint of the model.
+    /// Fingerprint of the model; `none` where windows were only drawn again.
     pub model: String,
     /// SHA-256 of the pool.
     pub pool_sha256: String,
@@ -166,7 +166,7 @@ impl Summary {
                 score: data.score(mean_return),
             },
             generated: match augmentation {
-                Augmentation::Gta(frozen) => Some(GeneratedSummary {
+                Augmentation::Pooled(frozen) => Some(GeneratedSummary {
                     transitions: frozen.pool.transitions(),
                     ratio: frozen.ratio,
                     model: frozen.model.clone(),

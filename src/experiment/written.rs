@@ -64,7 +64,13 @@ impl Written {
     }
 
     fn change(&mut self, change: &Change) -> Result<()> {
-        set(&mut self.entries, &change.key, &change.value).map_err(|why| wrong("--set", &change.key, why))
+        let dropped =
+            set(&mut self.entries, &change.key, &change.value).map_err(|why| wrong("--set", &change.key, why))?;
+        if !dropped.is_empty() {
+            let (file, key, dropped) = (&self.file, &change.key, dropped.join(", "));
+            tracing::warn!("--set {key}: what {file} says of another kind does not count: {dropped}");
+        }
+        Ok(())
     }
 
     /// What is written at a path, as JSON.
@@ -227,16 +233,17 @@ fn remove(entries: &mut Vec<Entry>, path: &str) {
     }
 }
 
-/// Puts `value` at a path, making the groups on the way.
-fn set(entries: &mut Vec<Entry>, path: &str, value: &Value) -> Result<(), String> {
+/// Puts `value` at a path, making the groups on the way; says which settings it dropped beside a `kind` that changed.
+fn set(entries: &mut Vec<Entry>, path: &str, value: &Value) -> Result<Vec<String>, String> {
     let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
     if key.is_empty() {
         return Err("a part of its name is empty".into());
     }
+    let mut dropped = Vec::new();
     let is = |kind: &Entry| matches!(&kind.item, Item::Value(written) if written == value);
     if rest.is_none() && key == "kind" && !entries.iter().any(|entry| entry.key == key && is(entry)) {
         // What else is written in the group are settings of another kind.
-        entries.clear();
+        dropped.extend(entries.drain(..).map(|entry| entry.key).filter(|key| key != "kind"));
     }
     let position = entries.iter().position(|entry| entry.key == key).unwrap_or(entries.len());
     if position == entries.len() {
@@ -246,7 +253,7 @@ fn set(entries: &mut Vec<Entry>, path: &str, value: &Value) -> Result<(), String
     match (rest, &mut entry.item) {
         (None, _) => {
             (entry.origin, entry.item) = (Origin::Change, item(value.clone()));
-            Ok(())
+            Ok(dropped)
         }
         (Some(rest), Item::Table(inner)) => set(inner, rest, value),
         (Some(_), Item::Value(_)) => Err(format!("'{key}' is one setting, not a group of them")),
@@ -406,6 +413,9 @@ mod tests {
         // Another kind starts afresh, the same one does not.
         let changes = [("agent.kind", json!("two")), ("agent.depth", json!(4))];
         assert_eq!(read("[agent]\nbatch = 3\nkind = 'one'", &changes).unwrap().agent, Tagged::Two { depth: 4 });
+        let mut written = Written::parse("run.toml", "[agent]\nbatch = 3\nkind = 'one'", &[]).unwrap();
+        assert_eq!(set(&mut written.entries, "agent.kind", &json!("two")).unwrap(), ["batch"], "dropped, and said so");
+        assert!(set(&mut written.entries, "agent.depth", &json!(4)).unwrap().is_empty());
         let same = read("[agent]\nkind = 'one'\nbatch = 3", &[("agent.kind", json!("one"))]).unwrap();
         assert_eq!(same.agent, Tagged::One(Inner { batch: 3, rate: 0.1 }));
     }

@@ -97,3 +97,20 @@ fn a_missing_dataset_names_the_line_it_is_asked_for_in() {
     assert!(message.contains("run.toml: 'dataset'"), "{message}");
     assert!(RunConfig::read(&folder.path().join("none.toml"), &[]).unwrap_err().to_string().contains("none.toml"));
 }
+
+#[test]
+fn oversampling_has_settings_of_its_own() {
+    let text = |augmentation: &str| {
+        format!("env = 'PointMass-v0'\nagent.kind = 'bc'\n[augmentation]\nkind = 'oversample'\n{augmentation}")
+    };
+    let config = parse(&text("ratio = 'union'\nguide.prefer_top = 0.1")).unwrap();
+    let AugmentationConfig::Oversample(oversample) = &config.augmentation else { panic!("{:?}", config.augmentation) };
+    assert_eq!((oversample.ratio, oversample.guide.prefer_top), (Ratio::Union, Some(0.1)));
+    assert_eq!(parse(&config.to_toml()).unwrap(), config);
+    for (wrong, key) in
+        [("guide.prefer_top = 2", "augmentation.guide.prefer_top"), ("transitions = 0", "augmentation.transitions")]
+    {
+        let message = parse(&text(wrong)).unwrap_err().to_string();
+        assert!(message.contains("small.toml:5") && message.contains(key), "{message}");
+    }
+}
