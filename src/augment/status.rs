@@ -66,8 +66,10 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.phase {
             Phase::Idle => return write!(f, "idle: nothing was sampled yet"),
+            Phase::Learning { total: 0, .. } => return write!(f, "learning: about to begin"),
             Phase::Learning { step, total, loss } => {
-                return write!(f, "learning: step {step} of {total}, loss {loss:.4}");
+                write!(f, "learning: step {step} of {total}")?;
+                return if loss.is_finite() { write!(f, ", loss {loss:.4}") } else { Ok(()) };
             }
             Phase::Failed { during, cause } => return write!(f, "failed while {during}: {cause}"),
             Phase::Filling => write!(f, "filling")?,
@@ -79,5 +81,34 @@ impl fmt::Display for Status {
         write!(f, ": {transitions} of {target} transitions in {windows} windows, {transitions_per_second:.0}/s")?;
         let rejected = rejected.total();
         if rejected > 0 { write!(f, ", {rejected} windows rejected") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_yet_is_not_shown() {
+        let shown = |step, total, loss| {
+            let phase = Phase::Learning { step, total, loss };
+            let (rejected, transitions_per_second) = (Rejections::default(), 0.0);
+            let [chunks, windows, transitions, generated, target, consumed] = [0; 6];
+            Status {
+                phase,
+                chunks,
+                windows,
+                transitions,
+                generated,
+                target,
+                consumed,
+                rejected,
+                transitions_per_second,
+            }
+            .to_string()
+        };
+        assert_eq!(shown(0, 0, f64::NAN), "learning: about to begin");
+        assert_eq!(shown(0, 9, f64::NAN), "learning: step 0 of 9");
+        assert_eq!(shown(3, 9, 0.51239), "learning: step 3 of 9, loss 0.5124");
     }
 }
