@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use gta::experiment::{RunConfig, table_1};
+use gta::augment::GuideConfig;
+use gta::experiment::{AugmentationConfig, RunConfig, table_1};
 
 fn configs(folder: &str) -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/configs").join(folder);
@@ -31,4 +32,29 @@ fn every_example_parses() {
     for (name, text) in own {
         RunConfig::parse(Path::new(&name), &text, &[]).unwrap();
     }
+}
+
+#[test]
+fn the_arms_of_a_comparison_differ_in_the_augmentation_alone() {
+    let arms: BTreeMap<String, RunConfig> = configs("does-it-help")
+        .into_iter()
+        .map(|(name, text)| (name.clone(), RunConfig::parse(Path::new(&name), &text, &[]).unwrap()))
+        .collect();
+    let names = ["gta.toml", "none.toml", "oversample.toml", "s4rl.toml"];
+    assert_eq!(arms.keys().collect::<Vec<_>>(), names);
+    let none = &arms["none.toml"];
+    for arm in arms.values() {
+        let alike = RunConfig { out: none.out.clone(), augmentation: none.augmentation.clone(), ..arm.clone() };
+        assert_eq!(&alike, none, "{}", arm.out.display());
+    }
+    let (AugmentationConfig::Gta(gta), AugmentationConfig::Oversample(control)) =
+        (&arms["gta.toml"].augmentation, &arms["oversample.toml"].augmentation)
+    else {
+        panic!("files of other kinds")
+    };
+    // The control starts from the windows that GTA starts from, in the same share.
+    let asked = &gta.settings.augment.guide;
+    let guide = GuideConfig { alpha: asked.alpha, ceiling: asked.ceiling, ..control.guide.clone() };
+    assert_eq!((&guide, control.seed, control.ratio), (asked, gta.settings.augment.seed, gta.ratio));
+    assert_eq!(control.transitions, gta.transitions);
 }
