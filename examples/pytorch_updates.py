@@ -4,7 +4,8 @@
 
 Each algorithm does per update what the implementations used for the paper's tables do: one module a critic,
 `torch.optim.Adam`, targets that follow tensor by tensor, losses read out at every update, and sampling from 100,000
-rows of 17-d observations and 6-d actions included. Prints the median over rounds of one second, the slowest, the fastest.
+rows of 17-d observations and 6-d actions included. Prints the median over rounds of one second, the slowest, the fastest;
+first how fast these threads multiply matrices of the networks' width, which bounds all of them.
 """
 
 import copy
@@ -166,23 +167,33 @@ class Cql:
             follow(target, source)
 
 
+def rate(work):
+    start, count = time.perf_counter(), 0
+    while time.perf_counter() - start < 1:
+        work()
+        count += 1
+    return count / (time.perf_counter() - start)
+
+
+def figure(name, rates, unit, digits=1):
+    spread = f"({min(rates):.{digits}f} to {max(rates):.{digits}f})"
+    print(f"{name}  {statistics.median(rates):>8.{digits}f} {unit} {spread}", flush=True)
+
+
 def main():
     threads, rounds = (list(map(int, sys.argv[1:])) + [torch.get_num_threads(), 7][len(sys.argv) - 1:])[:2]
     torch.set_num_threads(threads)
+    tall, square = torch.randn(1024, 256), torch.randn(256, 256)
+    products = [2e-9 * 1024 * 256 * 256 * rate(lambda: torch.mm(tall, square)) for _ in range(rounds)]
+    figure("1024 x 256 by 256 x 256", products, "GFLOP/s", 0)
     buffer = Buffer()
     for name, kind in [("td3_bc", Td3Bc), ("iql", Iql), ("cql", Cql)]:
         for batch in (256, 1024):
-            agent, rates = kind(), []
+            agent = kind()
+            update = lambda: agent.update(*buffer.sample(batch))
             for _ in range(5):
-                agent.update(*buffer.sample(batch))
-            for _ in range(rounds):
-                start, count = time.perf_counter(), 0
-                while time.perf_counter() - start < 1:
-                    agent.update(*buffer.sample(batch))
-                    count += 1
-                rates.append(count / (time.perf_counter() - start))
-            spread = f"({min(rates):.1f} to {max(rates):.1f})"
-            print(f"{name:<8} batch {batch:>5}  {statistics.median(rates):>8.1f} updates/s {spread}", flush=True)
+                update()
+            figure(f"{name:<8} batch {batch:>5}", [rate(update) for _ in range(rounds)], "updates/s")
 
 
 main()

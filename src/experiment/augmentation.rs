@@ -72,7 +72,7 @@ impl Begun {
         Ok(match config {
             AugmentationConfig::None(_) => Self::Ready(Augmentation::None),
             AugmentationConfig::S4rl(s4rl) => Self::Ready(Augmentation::S4rl(S4rl::new(s4rl.std as f32))),
-            AugmentationConfig::Oversample(oversample) => Self::Ready(repeated(oversample, dataset)?),
+            AugmentationConfig::Oversample(oversample) => Self::Ready(oversampled(oversample, dataset)?),
             AugmentationConfig::Gta(gta) => {
                 let folder = gta.folder.as_deref().unwrap_or(folder);
                 let mut config = gta.settings.clone();
@@ -89,7 +89,7 @@ impl Begun {
 }
 
 /// Real windows drawn as prompts, as they are.
-fn repeated(oversample: &OversampleAugmentation, dataset: &Dataset) -> Result<Augmentation> {
+fn oversampled(oversample: &OversampleAugmentation, dataset: &Dataset) -> Result<Augmentation> {
     let OversampleAugmentation { transitions, guide, seed, .. } = oversample;
     let mut config = AugmentConfig { guide: guide.clone(), seed: *seed, ..AugmentConfig::default() };
     fill_exactly(&mut config.pacing, *transitions);
@@ -283,7 +283,7 @@ mod tests {
         let dataset = builder.build().unwrap();
         let guide = GuideConfig { horizon: 2, prefer_top: Some(0.25), ..GuideConfig::default() };
         let oversample = OversampleAugmentation { transitions: 60, guide, ..OversampleAugmentation::default() };
-        let Augmentation::Pooled(frozen) = repeated(&oversample, &dataset).unwrap() else { panic!("no pool") };
+        let Augmentation::Pooled(frozen) = oversampled(&oversample, &dataset).unwrap() else { panic!("no pool") };
         assert!(frozen.pool.transitions() >= 60 && frozen.rejected == Rejections::default());
         let windows = pick(&frozen.pool, 20, Seed::new(0)).unwrap();
         // The last row of a window is a state alone.
@@ -293,7 +293,7 @@ mod tests {
             assert!(observation >= 20.0, "{observation} is not among the best quarter by return to go");
         }
         let union = OversampleAugmentation { ratio: Ratio::Union, ..oversample };
-        let Augmentation::Pooled(union) = repeated(&union, &dataset).unwrap() else { panic!("no pool") };
+        let Augmentation::Pooled(union) = oversampled(&union, &dataset).unwrap() else { panic!("no pool") };
         let drawn = union.pool.transitions() as f64;
         assert_eq!((frozen.ratio, union.ratio), (0.5, drawn / (drawn + 40.0)));
     }
