@@ -171,6 +171,9 @@ fn runs_are_compared_by_table_and_picture() {
     assert!(picture.starts_with("<svg") && picture.contains("s4rl ("), "{picture}");
     let csv = run(gta(at, &[&compare[..], &["--csv"]].concat()), 0);
     assert_eq!(text(&csv.stdout).lines().count(), 4);
+    let by_update = run(gta(at, &[&compare[..], &["--by-update", "--quiet"]].concat()), 0);
+    let header = |line: &&str| line.split_whitespace().eq(["dataset", "agent", "updates", "none", "s4rl", "gta"]);
+    assert!(text(&by_update.stdout).lines().any(|line| header(&line)), "{}", text(&by_update.stdout));
     let markdown = run(gta(at, &[&compare[..], &["--markdown"]].concat()), 0);
     assert!(text(&markdown.stdout).starts_with("| dataset"), "{}", text(&markdown.stdout));
     let json = run(gta(at, &[&compare[..], &["--json"]].concat()), 0);

@@ -373,6 +373,9 @@ pub struct CompareArgs {
     /// Also draw learning curves into an SVG file.
     #[arg(long, value_name = "OUT.svg")]
     pub picture: Option<PathBuf>,
+    /// Also print the scores at every evaluation, with the p-value of each.
+    #[arg(long, conflicts_with_all = ["csv", "json"])]
+    pub by_update: bool,
     /// Print CSV, all figures unrounded.
     #[arg(long, conflicts_with_all = ["markdown", "json"])]
     pub csv: bool,

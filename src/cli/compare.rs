@@ -13,6 +13,7 @@ use super::output::{self, Console};
 pub struct Plan {
     runs: Vec<PathBuf>,
     picture: Option<PathBuf>,
+    by_update: bool,
     csv: bool,
     markdown: bool,
 }
@@ -24,7 +25,8 @@ impl Plan {
         if let Some(path) = args.picture.as_ref().filter(|path| !svg(path)) {
             anyhow::bail!("{}: pictures are SVG; expected a file that ends in .svg", path.display());
         }
-        Ok(Self { runs: args.runs, picture: args.picture, csv: args.csv, markdown: args.markdown })
+        let CompareArgs { runs, picture, by_update, csv, markdown } = args;
+        Ok(Self { runs, picture, by_update, csv, markdown })
     }
 
     /// Compares.
@@ -44,7 +46,8 @@ impl Plan {
         if self.csv {
             return console.result(&object, comparison.to_csv().trim_end());
         }
-        let tables = comparison.by_dataset().into_iter().chain([comparison.table()]);
+        let by_update = self.by_update.then(|| comparison.by_update());
+        let tables = comparison.by_dataset().into_iter().chain([comparison.table()]).chain(by_update);
         let form = |table: gta::eval::Table| if self.markdown { table.to_markdown() } else { table.to_text() };
         let text: Vec<String> = tables.map(form).chain([comparison.caption()]).collect();
         console.result(&object, text.join("\n").trim_end())

@@ -1,6 +1,6 @@
 //! Finished runs beside one another: the paper's kind of table, p-values, learning curves.
 
-use crate::eval::{Curve, Level, Moments, OverSeeds, Panel, Picture, Table, Welch, welch};
+use crate::eval::{Moments, OverSeeds, Table, Welch, welch};
 use crate::{Error, Result};
 
 use super::augmentation::Figures;
@@ -9,25 +9,25 @@ use super::summary::Summary;
 /// Runs compared. A run is set against the one without augmentation that has the same data, algorithm and updates.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
 }
 
 /// A run among others.
 #[derive(Clone, Debug)]
-struct Row {
+pub(super) struct Row {
     /// Name of the augmentation; with the run's own name where two would be alike.
-    name: String,
-    summary: Summary,
+    pub(super) name: String,
+    pub(super) summary: Summary,
     /// Against the run without augmentation.
     test: Option<Welch>,
 }
 
 /// What a table gathers in one cell or row.
-type Key<'a> = (&'a str, &'a str);
+pub(super) type Key<'a> = (&'a str, &'a str);
 
 impl Row {
     /// Runs that answer the same question but for the augmentation.
-    fn group(&self) -> Key<'_> {
+    pub(super) fn group(&self) -> Key<'_> {
         (&self.summary.dataset, &self.summary.agent)
     }
 
@@ -59,9 +59,7 @@ impl Comparison {
                 let same = other.dataset == summary.dataset && other.agent == summary.agent;
                 other.baseline && !summary.baseline && same && other.updates == summary.updates
             });
-            let test = baseline.and_then(|(_, baseline)| {
-                welch(&Moments::of(&summary.last_scores())?, &Moments::of(&baseline.last_scores())?)
-            });
+            let test = baseline.and_then(|(_, baseline)| against(&summary.last_scores(), &baseline.last_scores()));
             Row { name: label, summary: summary.clone(), test }
         });
         Ok(Self { rows: rows.collect() })
@@ -124,7 +122,7 @@ impl Comparison {
                 let same_updates = line.iter().flatten().zip(found.iter().flatten());
                 let same_updates = same_updates.into_iter().all(|(a, b)| a.summary.updates == b.summary.updates);
                 let (ours, theirs) = (seed_averages(&found)?, seed_averages(&line)?);
-                welch(&Moments::of(&ours)?, &Moments::of(&theirs)?).filter(|_| same_updates)
+                against(&ours, &theirs).filter(|_| same_updates)
             });
             let cells = found.iter().map(|row| row.map_or_else(dash, |row| cell(&row.summary.last)));
             let last = [average.as_ref().map_or_else(dash, cell), test.map_or_else(dash, |test| p_value(test.p))];
@@ -199,52 +197,33 @@ impl Comparison {
         table.to_csv()
     }
 
-    /// Learning curves: a panel for each dataset and algorithm, a line for each augmentation.
-    pub fn picture(&self) -> Picture {
-        let groups = distinct(self.rows.iter().map(Row::group));
-        let panels = groups.iter().map(|&group| {
-            let rows: Vec<&Row> = self.rows.iter().filter(|row| row.group() == group).collect();
-            let curve = |row: &&Row| {
-                let seeds = row.summary.seeds.iter();
-                let points = seeds.map(|seed| {
-                    seed.updates.iter().map(|&update| update as f64).zip(seed.scores.iter().copied()).collect()
-                });
-                Curve::over_runs(row.name.clone(), &points.collect::<Vec<_>>())
-            };
-            let first = &rows[0].summary;
-            Panel::Curves {
-                title: format!("{}, {}", group.1, group.0),
-                x_label: "updates".into(),
-                y_label: format!("{}, mean \u{B1} std over seeds", unit(first)),
-                series: rows.iter().map(curve).collect(),
-                level: Some(Level { name: "data".into(), value: first.data.score }),
-            }
-        });
-        Picture { title: "Learning curves".into(), panels: panels.collect() }
-    }
-
     /// What the tables' figures are.
     pub fn caption(&self) -> String {
         let units = distinct(self.rows.iter().map(|row| unit(&row.summary)));
         format!(
             "last, best, data score: {}, mean ± sample standard deviation over seeds; best is chosen by looking at the \
-             task.\np: Welch's two-sided t-test of the last scores against no augmentation. Oracle reward and dynamic \
-             MSE are of what was added to the data.",
+             task.\np: Welch's two-sided t-test of the last scores against no augmentation; by update it stands in \
+             brackets. Oracle reward and dynamic MSE are of what was added to the data.",
             units.join(" or ")
         )
     }
 }
 
-fn unit(summary: &Summary) -> &'static str {
+/// Welch's test of the scores of one run against those of another.
+pub(super) fn against(scores: &[f64], baseline: &[f64]) -> Option<Welch> {
+    welch(&Moments::of(scores)?, &Moments::of(baseline)?)
+}
+
+pub(super) fn unit(summary: &Summary) -> &'static str {
     if summary.references.is_some() { "normalised score" } else { "return" }
 }
 
-fn dash() -> String {
+pub(super) fn dash() -> String {
     "-".into()
 }
 
 /// `37.11 ± 0.01`.
-fn cell(over: &OverSeeds) -> String {
+pub(super) fn cell(over: &OverSeeds) -> String {
     match over.standard_deviation {
         Some(deviation) => format!("{:.2} ± {deviation:.2}", over.mean),
         None => format!("{:.2}", over.mean),
@@ -256,12 +235,12 @@ fn small(value: f64) -> String {
     if value != 0.0 && value.abs() < 1e-3 { format!("{value:.1e}") } else { format!("{value:.4}") }
 }
 
-fn p_value(p: f64) -> String {
+pub(super) fn p_value(p: f64) -> String {
     if p < 1e-4 { "< 0.0001".into() } else { format!("{p:.4}") }
 }
 
 /// The distinct ones, in the order of their first appearance.
-fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
+pub(super) fn distinct<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut kept = Vec::new();
     for one in all {
         if !kept.contains(&one) {
@@ -294,14 +273,14 @@ fn seed_averages(line: &[Option<&Row>]) -> Option<Vec<f64>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use envs::EnvId;
 
     use super::super::augmentation::OracleFigures;
     use super::super::summary::{DataSummary, SeedSummary};
     use super::*;
 
-    fn summary(dataset: &str, augmentation: &str, last: &[f64]) -> (String, Summary) {
+    pub(in super::super) fn summary(dataset: &str, augmentation: &str, last: &[f64]) -> (String, Summary) {
         let seeds = last.iter().enumerate().map(|(seed, &last)| SeedSummary {
             seed: seed as u64,
             last,
@@ -387,20 +366,5 @@ mod tests {
         assert_eq!(comparison.rows[3].name, "gta (runs/b)", "twins are told apart");
         assert_eq!(comparison.rows[1].name, "gta");
         assert!(comparison.table().to_text().contains("46.00 "), "a single seed has no deviation");
-    }
-
-    #[test]
-    fn every_dataset_and_algorithm_has_its_panel() {
-        let runs = vec![
-            summary("hopper", "none", &[36.0, 37.0]),
-            summary("hopper", "gta", &[40.0, 42.0]),
-            summary("walker2d", "gta", &[40.0, 42.0]),
-        ];
-        let picture = Comparison::of(runs).unwrap().picture();
-        assert_eq!(picture.panels.len(), 2);
-        let Panel::Curves { series, level, title, .. } = &picture.panels[0] else { panic!("{picture:?}") };
-        assert_eq!((series.len(), title.as_str()), (2, "td3_bc, hopper"));
-        assert_eq!(series[1].points, [[10.0, 42.0, 2.0_f64.sqrt()], [20.0, 41.0, 2.0_f64.sqrt()]]);
-        assert_eq!(level.as_ref().unwrap().value, 31.7);
     }
 }

@@ -13,6 +13,7 @@
 mod augmentation;
 mod compare;
 mod config;
+mod curves;
 mod data;
 mod events;
 mod log;
