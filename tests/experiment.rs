@@ -174,6 +174,10 @@ fn runs_are_compared_by_table_and_picture() {
     let by_update = run(gta(at, &[&compare[..], &["--by-update", "--quiet"]].concat()), 0);
     let header = |line: &&str| line.split_whitespace().eq(["dataset", "agent", "updates", "none", "s4rl", "gta"]);
     assert!(text(&by_update.stdout).lines().any(|line| header(&line)), "{}", text(&by_update.stdout));
+    let against = run(gta(at, &[&compare[..], &["--against", "s4rl"]].concat()), 0);
+    assert!(text(&against.stdout).contains("against `s4rl`"), "{}", text(&against.stdout));
+    let wrong = run(gta(at, &[&compare[..], &["--against", "x"]].concat()), 1);
+    assert!(text(&wrong.stderr).contains("there are none, s4rl, gta"), "{}", text(&wrong.stderr));
     let markdown = run(gta(at, &[&compare[..], &["--markdown"]].concat()), 0);
     assert!(text(&markdown.stdout).starts_with("| dataset"), "{}", text(&markdown.stdout));
     let json = run(gta(at, &[&compare[..], &["--json"]].concat()), 0);

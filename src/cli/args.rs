@@ -357,14 +357,15 @@ pub struct RunArgs {
 
 /// Put finished runs beside one another.
 ///
-/// Prints last and best score over seeds, the p-value of Welch's t-test against the run without augmentation on the same
-/// data, and what the simulator says of what was generated; for several datasets also the paper's Table 1. Learning
-/// curves are drawn on request.
+/// Prints last and best score over seeds, the p-value of Welch's t-test against the run without augmentation (or with
+/// another, a control) on the same data, and what the simulator says of what was generated; for several datasets also the
+/// paper's Table 1. Learning curves are drawn on request.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   gta compare runs/none runs/s4rl runs/gta
   gta compare runs/* --markdown --picture curves.svg
+  gta compare runs/* --against oversample --by-update
   gta compare runs/* --csv > runs.csv")]
 pub struct CompareArgs {
     /// Folders of finished runs.
@@ -373,6 +374,9 @@ pub struct CompareArgs {
     /// Also draw learning curves into an SVG file.
     #[arg(long, value_name = "OUT.svg")]
     pub picture: Option<PathBuf>,
+    /// Test against the runs with this augmentation, such as a control; by default against those without any.
+    #[arg(long, value_name = "NAME")]
+    pub against: Option<String>,
     /// Also print the scores at every evaluation, with the p-value of each.
     #[arg(long, conflicts_with_all = ["csv", "json"])]
     pub by_update: bool,

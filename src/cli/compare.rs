@@ -13,6 +13,7 @@ use super::output::{self, Console};
 pub struct Plan {
     runs: Vec<PathBuf>,
     picture: Option<PathBuf>,
+    against: Option<String>,
     by_update: bool,
     csv: bool,
     markdown: bool,
@@ -25,8 +26,8 @@ impl Plan {
         if let Some(path) = args.picture.as_ref().filter(|path| !svg(path)) {
             anyhow::bail!("{}: pictures are SVG; expected a file that ends in .svg", path.display());
         }
-        let CompareArgs { runs, picture, by_update, csv, markdown } = args;
-        Ok(Self { runs, picture, by_update, csv, markdown })
+        let CompareArgs { runs, picture, against, by_update, csv, markdown } = args;
+        Ok(Self { runs, picture, against, by_update, csv, markdown })
     }
 
     /// Compares.
@@ -38,7 +39,7 @@ impl Plan {
         let object = json!({
             "runs": runs.iter().map(|(run, summary)| json!({ "run": run, "summary": summary })).collect::<Vec<_>>(),
         });
-        let comparison = Comparison::of(runs)?;
+        let comparison = Comparison::of(runs, self.against.as_deref())?;
         if let Some(path) = &self.picture {
             output::write_file(path, comparison.picture().to_svg().as_bytes())?;
             console.remark(format_args!("picture: {}", path.display()));

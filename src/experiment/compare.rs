@@ -6,10 +6,13 @@ use crate::{Error, Result};
 use super::augmentation::Figures;
 use super::summary::Summary;
 
-/// Runs compared. A run is set against the one without augmentation that has the same data, algorithm and updates.
+/// Runs compared. A run is set against the one that has the same data, algorithm and updates without augmentation, or
+/// with a named one.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     pub(super) rows: Vec<Row>,
+    /// What the others are tested against, in words.
+    against: String,
 }
 
 /// A run among others.
@@ -18,7 +21,9 @@ pub(super) struct Row {
     /// Name of the augmentation; with the run's own name where two would be alike.
     pub(super) name: String,
     pub(super) summary: Summary,
-    /// Against the run without augmentation.
+    /// Whether others are set against it.
+    pub(super) baseline: bool,
+    /// Against that one.
     test: Option<Welch>,
 }
 
@@ -38,13 +43,20 @@ impl Row {
 }
 
 impl Comparison {
-    /// Compares runs, given with names that tell them apart (such as their folders), in this order.
+    /// Compares runs, given with names that tell them apart (such as their folders), in this order; `against` names the
+    /// augmentation that others are set against, by default none.
     ///
     /// # Errors
-    /// Where there is no run.
-    pub fn of(runs: Vec<(String, Summary)>) -> Result<Self> {
+    /// Where there is no run, or none with the augmentation `against`.
+    pub fn of(runs: Vec<(String, Summary)>, against: Option<&str>) -> Result<Self> {
         if runs.is_empty() {
             return Err(Error::Config { name: "runs".into(), why: "there is none to compare".into() });
+        }
+        let is_baseline = |summary: &Summary| against.map_or(summary.baseline, |name| summary.augmentation == name);
+        if let Some(name) = against.filter(|_| !runs.iter().any(|(_, summary)| is_baseline(summary))) {
+            let known = distinct(runs.iter().map(|(_, summary)| summary.augmentation.as_str())).join(", ");
+            let why = format!("no run has the augmentation `{name}`; there are {known}");
+            return Err(Error::Config { name: "against".into(), why });
         }
         let alike =
             |a: &Summary, b: &Summary| a.dataset == b.dataset && a.agent == b.agent && a.augmentation == b.augmentation;
@@ -57,12 +69,13 @@ impl Comparison {
             // Against itself there is nothing to test.
             let baseline = runs.iter().find(|(_, other)| {
                 let same = other.dataset == summary.dataset && other.agent == summary.agent;
-                other.baseline && !summary.baseline && same && other.updates == summary.updates
+                is_baseline(other) && !is_baseline(summary) && same && other.updates == summary.updates
             });
-            let test = baseline.and_then(|(_, baseline)| against(&summary.last_scores(), &baseline.last_scores()));
-            Row { name: label, summary: summary.clone(), test }
+            let test = baseline.and_then(|(_, baseline)| test(&summary.last_scores(), &baseline.last_scores()));
+            Row { name: label, summary: summary.clone(), baseline: is_baseline(summary), test }
         });
-        Ok(Self { rows: rows.collect() })
+        let rows = rows.collect();
+        Ok(Self { rows, against: against.map_or_else(|| "no augmentation".into(), |name| format!("`{name}`")) })
     }
 
     /// One line a run: last and best score over seeds, the p-value, and what the simulator says of the data.
@@ -116,13 +129,13 @@ impl Comparison {
         for (agent, augmentation) in lines {
             let found = self.line(agent, augmentation, &datasets);
             let average = average(&found);
-            let baseline = distinct(self.rows.iter().filter(|row| row.summary.baseline).map(|row| &*row.name));
+            let baseline = distinct(self.rows.iter().filter(|row| row.baseline).map(|row| &*row.name));
             let baseline = baseline.first().map(|name| self.line(agent, name, &datasets));
-            let test = baseline.filter(|_| !found.iter().flatten().all(|row| row.summary.baseline)).and_then(|line| {
+            let test = baseline.filter(|_| !found.iter().flatten().all(|row| row.baseline)).and_then(|line| {
                 let same_updates = line.iter().flatten().zip(found.iter().flatten());
                 let same_updates = same_updates.into_iter().all(|(a, b)| a.summary.updates == b.summary.updates);
                 let (ours, theirs) = (seed_averages(&found)?, seed_averages(&line)?);
-                against(&ours, &theirs).filter(|_| same_updates)
+                test(&ours, &theirs).filter(|_| same_updates)
             });
             let cells = found.iter().map(|row| row.map_or_else(dash, |row| cell(&row.summary.last)));
             let last = [average.as_ref().map_or_else(dash, cell), test.map_or_else(dash, |test| p_value(test.p))];
@@ -202,15 +215,16 @@ impl Comparison {
         let units = distinct(self.rows.iter().map(|row| unit(&row.summary)));
         format!(
             "last, best, data score: {}, mean ± sample standard deviation over seeds; best is chosen by looking at the \
-             task.\np: Welch's two-sided t-test of the last scores against no augmentation; by update it stands in \
+             task.\np: Welch's two-sided t-test of the last scores against {}; by update it stands in \
              brackets. Oracle reward and dynamic MSE are of what was added to the data.",
-            units.join(" or ")
+            units.join(" or "),
+            self.against
         )
     }
 }
 
 /// Welch's test of the scores of one run against those of another.
-pub(super) fn against(scores: &[f64], baseline: &[f64]) -> Option<Welch> {
+pub(super) fn test(scores: &[f64], baseline: &[f64]) -> Option<Welch> {
     welch(&Moments::of(scores)?, &Moments::of(baseline)?)
 }
 
@@ -318,7 +332,7 @@ pub(super) mod tests {
     fn runs_are_set_against_the_one_without_augmentation() {
         let none = summary("hopper", "none", &[36.0, 37.0, 38.0]);
         let gta = summary("hopper", "gta", &[40.0, 41.0, 43.0]);
-        let comparison = Comparison::of(vec![none, gta]).unwrap();
+        let comparison = Comparison::of(vec![none, gta], None).unwrap();
         let text = comparison.table().to_csv();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1], "hopper,td3_bc,none,20,3,37.00 ± 1.00,38.00 ± 1.00,-,-,-,31.70,2.500");
@@ -331,6 +345,26 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_control_can_take_the_place_of_no_augmentation() {
+        let runs = || {
+            vec![
+                summary("hopper", "none", &[20.0, 21.0, 22.0]),
+                summary("hopper", "oversample", &[36.0, 37.0, 38.0]),
+                summary("hopper", "gta", &[40.0, 41.0, 43.0]),
+            ]
+        };
+        let comparison = Comparison::of(runs(), Some("oversample")).unwrap();
+        let p = |row: &Row| row.test.map(|test| p_value(test.p));
+        let tests: Vec<Option<String>> = comparison.rows.iter().map(p).collect();
+        assert_eq!(tests[1..], [None, Some("0.0199".into())], "as against none above");
+        assert!(comparison.rows[0].test.is_some_and(|test| test.t < 0.0));
+        assert!(comparison.by_update().to_csv().contains("37.00 ± 1.00,41.33 ± 1.53 (0.0199)"));
+        assert!(comparison.caption().contains("against `oversample`"));
+        let error = Comparison::of(runs(), Some("gat")).unwrap_err().to_string();
+        assert!(error.contains("gat") && error.contains("none, oversample, gta"), "{error}");
+    }
+
+    #[test]
     fn the_average_over_datasets_is_the_papers() {
         let runs = vec![
             summary("hopper", "none", &[30.0, 50.0]),
@@ -339,7 +373,7 @@ pub(super) mod tests {
             summary("walker2d", "gta", &[64.0, 46.0]),
             summary("walker2d", "s4rl", &[1.0, 2.0]),
         ];
-        let table = Comparison::of(runs).unwrap().by_dataset().unwrap().to_csv();
+        let table = Comparison::of(runs, None).unwrap().by_dataset().unwrap().to_csv();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines[0], "agent,augmentation,hopper,walker2d,average,p");
         // Each seed's average over the tasks is 40: they do not vary, however much each task does.
@@ -349,19 +383,20 @@ pub(super) mod tests {
         assert_eq!(lines[3], "td3_bc,s4rl,-,1.50 ± 0.71,-,-");
         let mut raw = summary("pointmass", "none", &[30.0, 50.0]);
         raw.1.references = None;
-        let table = Comparison::of(vec![raw, summary("hopper", "none", &[30.0, 50.0])]).unwrap().by_dataset().unwrap();
+        let table =
+            Comparison::of(vec![raw, summary("hopper", "none", &[30.0, 50.0])], None).unwrap().by_dataset().unwrap();
         assert!(table.to_csv().ends_with(",-,-\n"), "returns and scores have no average: {}", table.to_csv());
     }
 
     #[test]
     fn what_cannot_be_compared_is_not() {
-        assert!(Comparison::of(vec![]).is_err());
+        assert!(Comparison::of(vec![], None).is_err());
         let none = summary("hopper", "none", &[36.0, 37.0]);
         let mut shorter = summary("hopper", "gta", &[46.0, 47.0]);
         shorter.1.updates = 10;
         let single = summary("walker2d", "gta", &[46.0]);
         let twin = ("runs/b".to_owned(), single.1.clone());
-        let comparison = Comparison::of(vec![none, shorter, single, twin]).unwrap();
+        let comparison = Comparison::of(vec![none, shorter, single, twin], None).unwrap();
         assert!(comparison.rows.iter().all(|row| row.test.is_none()));
         assert_eq!(comparison.rows[3].name, "gta (runs/b)", "twins are told apart");
         assert_eq!(comparison.rows[1].name, "gta");
