@@ -4,10 +4,9 @@ use anyhow::{Result, anyhow};
 use gta::augment::{Alpha, Blueprint, Filter, Filtered, Guide, Pool};
 use gta::baselines::S4rl;
 use gta::diffusion::Guidance;
-use gta::eval::Transitions;
+use gta::eval::{Transitions, spread};
 use gta::replay::{Dataset, Seed, WindowIndex, Windows};
 use gta::{GtaBlueprint, GtaConfig, native};
-use rand::RngExt;
 
 use super::output::Console;
 
@@ -135,16 +134,6 @@ fn window_at(index: &WindowIndex, row: usize) -> Result<usize> {
         .ok_or_else(|| anyhow!("the pool grew from a window at row {row}, which the data does not have"))
 }
 
-/// At most `most` of `count` numbers, rising: one from each of as many equal stretches, so that no part is left out.
-pub fn spread(count: usize, most: usize, seed: &Seed) -> Vec<usize> {
-    if count <= most {
-        return (0..count).collect();
-    }
-    let mut rng = seed.rng();
-    let edge = |i: usize| (i as u128 * count as u128 / most as u128) as usize;
-    (0..most).map(|i| rng.random_range(edge(i)..edge(i + 1))).collect()
-}
-
 fn append(to: &mut Windows, from: &Windows, index: usize) {
     to.values.extend_from_slice(from.window(index));
     to.lengths.push(from.lengths[index]);
@@ -162,16 +151,6 @@ mod tests {
     use gta::replay::{Spec, Transition};
 
     use super::*;
-
-    #[test]
-    fn numbers_are_spread_over_everything() {
-        let seed = Seed::new(1);
-        assert_eq!(spread(4, 9, &seed), [0, 1, 2, 3]);
-        let numbers = spread(1000, 10, &seed);
-        assert!(numbers.iter().enumerate().all(|(i, n)| (100 * i..100 * (i + 1)).contains(n)), "{numbers:?}");
-        assert_eq!(numbers, spread(1000, 10, &seed));
-        assert_ne!(numbers, spread(1000, 10, &Seed::new(2)));
-    }
 
     #[test]
     fn windows_are_found_by_their_first_row() {

@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use gta::envs::{EnvId, Oracle};
-use gta::eval::{Floor, NamedQuality, Picture, QualityConfig, QualityMeter, QualityReport, Transitions};
+use gta::eval::{Floor, NamedQuality, Picture, QualityConfig, QualityMeter, QualityReport, Transitions, spread};
 use gta::replay::{Dataset, Seed, WindowIndex};
 use serde_json::json;
 
 use super::args::QualityArgs;
-use super::comparison::spread;
 use super::output::{self, Console, thousands};
 use super::train;
 

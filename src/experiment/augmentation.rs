@@ -13,7 +13,7 @@ use super::config::{AugmentationConfig, GtaAugmentation, OversampleAugmentation}
 use crate::agents::Experience;
 use crate::augment::{AugmentConfig, Augmented, Mixed, Monitor, Pacing, Pool, Rejections};
 use crate::baselines::{S4rl, S4rlBuffer};
-use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions};
+use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions, spread};
 use crate::gta::pick;
 use crate::{Error, GtaBuffer, Result, dynamics_check};
 
@@ -247,8 +247,7 @@ fn judge(augmentation: &Augmentation, dataset: &Dataset, env: EnvId, windows: us
         _ => HORIZON,
     };
     let index = WindowIndex::new(dataset, horizon)?;
-    let stride = index.len().div_ceil(windows).max(1);
-    let picked: Vec<usize> = (0..index.len()).step_by(stride).collect();
+    let picked = spread(index.len(), windows, &seed.fork("data", 0));
     let data = Transitions::of_data(&index, &picked)?.without_states();
     let data = meter.measure(&data)?.quality.into();
     let generated = augmentation.sample(dataset, windows, &seed.fork("generated", 0))?;
@@ -296,5 +295,27 @@ mod tests {
         let Augmentation::Pooled(union) = oversampled(&union, &dataset).unwrap() else { panic!("no pool") };
         let drawn = union.pool.transitions() as f64;
         assert_eq!((frozen.ratio, union.ratio), (0.5, drawn / (drawn + 40.0)));
+    }
+
+    #[test]
+    fn the_datas_figures_are_of_all_parts_of_its_episodes() {
+        let mut builder = Dataset::builder(Spec::new(4, 2));
+        // 70 windows an episode: every 70th of all starts an episode, where rewards are least.
+        let (length, episodes) = (69 + HORIZON, 40);
+        for row in 0..length * episodes {
+            let transition = Transition {
+                observation: &[0.1; 4],
+                action: &[0.0; 2],
+                reward: (row % length) as f32,
+                next_observation: &[0.1; 4],
+                terminated: false,
+                truncated: row % length == length - 1,
+            };
+            builder.push(transition).unwrap();
+        }
+        let figures = judge(&Augmentation::None, &builder.build().unwrap(), EnvId::PointMass, episodes).unwrap();
+        let mean = (length - 1) as f64 / 2.0;
+        // Standard error of 40 starts: 70 / sqrt(12 * 40) = 3.2.
+        assert!((figures.data.reward.mean - mean).abs() < 10.0, "{} is not about {mean}", figures.data.reward.mean);
     }
 }
