@@ -41,6 +41,7 @@ fn the_agents_table_is_what_compare_prints_and_all_reach_what_was_asked() {
 fn the_augmentations_tables_and_curves_are_what_compare_makes() {
     let augmentations = comparison("augmentation");
     shows(&augmentations.table());
+    shows(&augmentations.by_dataset().expect("two datasets"));
     shows(&augmentations.by_update());
     assert_eq!(text("curves.svg"), augmentations.picture().to_svg(), "draw it again with `gta compare --picture`");
 }

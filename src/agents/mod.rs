@@ -164,6 +164,19 @@ impl AgentConfig {
         }
     }
 
+    /// Rows of a batch; of a Decision Transformer, sub-trajectories.
+    pub fn batch_size(&self) -> usize {
+        match self {
+            Self::Bc(config) => config.batch_size,
+            Self::Td3Bc(config) => config.batch_size,
+            Self::Iql(config) => config.batch_size,
+            Self::Cql(config) => config.batch_size,
+            Self::Mcq(config) => config.batch_size,
+            Self::Dt(config) => config.batch_size,
+            Self::Rebrac(config) => config.batch_size,
+        }
+    }
+
     /// A fresh agent: sizes and action bounds from the data's spec, units from the real data.
     pub fn build(&self, data: &Dataset, seed: Seed, device: Device) -> Result<Box<dyn Agent + Send>> {
         self.begin(trained::Start::fresh(seed, device), data)

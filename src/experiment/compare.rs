@@ -6,8 +6,8 @@ use crate::{Error, Result};
 use super::augmentation::Figures;
 use super::summary::Summary;
 
-/// Runs compared. A run is set against the one that has the same data, algorithm and updates without augmentation, or
-/// with a named one.
+/// Runs compared. A run is set against the one that has the same data, algorithm, batch size and updates without
+/// augmentation, or with a named one.
 #[derive(Clone, Debug)]
 pub struct Comparison {
     pub(super) rows: Vec<Row>,
@@ -27,13 +27,17 @@ pub(super) struct Row {
     test: Option<Welch>,
 }
 
-/// What a table gathers in one cell or row.
-pub(super) type Key<'a> = (&'a str, &'a str);
+/// Who learns: an algorithm with its batch size, which decides how much an update is worth.
+pub(super) type Learner<'a> = (&'a str, usize);
 
 impl Row {
+    pub(super) fn learner(&self) -> Learner<'_> {
+        (&self.summary.agent, self.summary.batch_size)
+    }
+
     /// Runs that answer the same question but for the augmentation.
-    pub(super) fn group(&self) -> Key<'_> {
-        (&self.summary.dataset, &self.summary.agent)
+    pub(super) fn group(&self) -> (&str, Learner<'_>) {
+        (&self.summary.dataset, self.learner())
     }
 
     /// What the simulator says of what agents were given beside the data.
@@ -59,19 +63,22 @@ impl Comparison {
             return Err(Error::Config { name: "against".into(), why });
         }
         let alike =
-            |a: &Summary, b: &Summary| a.dataset == b.dataset && a.agent == b.agent && a.augmentation == b.augmentation;
+            |a: &Summary, b: &Summary| a.dataset == b.dataset && a.agent == b.agent && a.batch_size == b.batch_size;
         let rows = runs.iter().map(|(name, summary)| {
-            let twins = runs.iter().filter(|(_, other)| alike(summary, other)).count();
+            let twins = runs
+                .iter()
+                .filter(|(_, other)| alike(summary, other) && summary.augmentation == other.augmentation)
+                .count();
             let label = match twins {
                 1 => summary.augmentation.clone(),
                 _ => format!("{} ({name})", summary.augmentation),
             };
             // Against itself there is nothing to test.
             let baseline = runs.iter().find(|(_, other)| {
-                let same = other.dataset == summary.dataset && other.agent == summary.agent;
-                is_baseline(other) && !is_baseline(summary) && same && other.updates == summary.updates
+                let same = alike(summary, other) && other.updates == summary.updates;
+                is_baseline(other) && !is_baseline(summary) && same
             });
-            let test = baseline.and_then(|(_, baseline)| test(&summary.last_scores(), &baseline.last_scores()));
+            let test = baseline.and_then(|(_, baseline)| welch_of(&summary.last_scores(), &baseline.last_scores()));
             Row { name: label, summary: summary.clone(), baseline: is_baseline(summary), test }
         });
         let rows = rows.collect();
@@ -83,6 +90,7 @@ impl Comparison {
         let header = [
             "dataset",
             "agent",
+            "batch",
             "augmentation",
             "updates",
             "seeds",
@@ -101,6 +109,7 @@ impl Comparison {
             table.push([
                 summary.dataset.clone(),
                 summary.agent.clone(),
+                summary.batch_size.to_string(),
                 row.name.clone(),
                 summary.updates.to_string(),
                 summary.seeds.len().to_string(),
@@ -123,31 +132,37 @@ impl Comparison {
         if datasets.len() < 2 {
             return None;
         }
-        let lines: Vec<Key<'_>> = distinct(self.rows.iter().map(|row| (row.summary.agent.as_str(), &*row.name)));
-        let header = ["agent", "augmentation"].into_iter().chain(datasets.iter().copied()).chain(["average", "p"]);
+        let lines = distinct(self.rows.iter().map(|row| (row.learner(), &*row.name)));
+        let header =
+            ["agent", "batch", "augmentation"].into_iter().chain(datasets.iter().copied()).chain(["average", "p"]);
         let mut table = Table::new(header);
-        for (agent, augmentation) in lines {
-            let found = self.line(agent, augmentation, &datasets);
+        for (learner, augmentation) in lines {
+            let found = self.line(learner, augmentation, &datasets);
             let average = average(&found);
             let baseline = distinct(self.rows.iter().filter(|row| row.baseline).map(|row| &*row.name));
-            let baseline = baseline.first().map(|name| self.line(agent, name, &datasets));
+            let baseline = baseline.first().map(|name| self.line(learner, name, &datasets));
             let test = baseline.filter(|_| !found.iter().flatten().all(|row| row.baseline)).and_then(|line| {
                 let same_updates = line.iter().flatten().zip(found.iter().flatten());
                 let same_updates = same_updates.into_iter().all(|(a, b)| a.summary.updates == b.summary.updates);
                 let (ours, theirs) = (seed_averages(&found)?, seed_averages(&line)?);
-                test(&ours, &theirs).filter(|_| same_updates)
+                welch_of(&ours, &theirs).filter(|_| same_updates)
             });
             let cells = found.iter().map(|row| row.map_or_else(dash, |row| cell(&row.summary.last)));
             let last = [average.as_ref().map_or_else(dash, cell), test.map_or_else(dash, |test| p_value(test.p))];
-            table.push([agent.to_owned(), augmentation.to_owned()].into_iter().chain(cells).chain(last));
+            table.push(
+                [learner.0.to_owned(), learner.1.to_string(), augmentation.to_owned()]
+                    .into_iter()
+                    .chain(cells)
+                    .chain(last),
+            );
         }
         Some(table)
     }
 
     /// The run of one algorithm and augmentation on each dataset.
-    fn line(&self, agent: &str, augmentation: &str, datasets: &[&str]) -> Vec<Option<&Row>> {
+    fn line(&self, learner: Learner<'_>, augmentation: &str, datasets: &[&str]) -> Vec<Option<&Row>> {
         let run =
-            |dataset: &&str| self.rows.iter().find(|row| row.group() == (dataset, agent) && row.name == augmentation);
+            |dataset: &&str| self.rows.iter().find(|row| row.group() == (dataset, learner) && row.name == augmentation);
         datasets.iter().map(run).collect()
     }
 
@@ -156,6 +171,7 @@ impl Comparison {
         let header = [
             "dataset",
             "agent",
+            "batch",
             "augmentation",
             "updates",
             "seeds",
@@ -185,6 +201,7 @@ impl Comparison {
             table.push([
                 summary.dataset.clone(),
                 summary.agent.clone(),
+                summary.batch_size.to_string(),
                 row.name.clone(),
                 summary.updates.to_string(),
                 summary.seeds.len().to_string(),
@@ -224,7 +241,7 @@ impl Comparison {
 }
 
 /// Welch's test of the scores of one run against those of another.
-pub(super) fn test(scores: &[f64], baseline: &[f64]) -> Option<Welch> {
+pub(super) fn welch_of(scores: &[f64], baseline: &[f64]) -> Option<Welch> {
     welch(&Moments::of(scores)?, &Moments::of(baseline)?)
 }
 
@@ -314,6 +331,7 @@ pub(super) mod tests {
             dataset: dataset.into(),
             env: EnvId::Hopper,
             agent: "td3_bc".into(),
+            batch_size: 256,
             augmentation: augmentation.into(),
             baseline,
             updates: 20,
@@ -335,12 +353,12 @@ pub(super) mod tests {
         let comparison = Comparison::of(vec![none, gta], None).unwrap();
         let text = comparison.table().to_csv();
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "hopper,td3_bc,none,20,3,37.00 ± 1.00,38.00 ± 1.00,-,-,-,31.70,2.500");
+        assert_eq!(lines[1], "hopper,td3_bc,256,none,20,3,37.00 ± 1.00,38.00 ± 1.00,-,-,-,31.70,2.500");
         // SciPy 1.17.1: ttest_ind([40, 41, 43], [36, 37, 38], equal_var=False) gives p = 0.019855.
-        assert_eq!(lines[2], "hopper,td3_bc,gta,20,3,41.33 ± 1.53,42.33 ± 1.53,0.0199,0.250,0.2500,31.70,2.500");
+        assert_eq!(lines[2], "hopper,td3_bc,256,gta,20,3,41.33 ± 1.53,42.33 ± 1.53,0.0199,0.250,0.2500,31.70,2.500");
         assert_eq!(comparison.by_dataset(), None);
         let csv = comparison.to_csv();
-        assert!(csv.lines().all(|line| line.split(',').count() == 22), "{csv}");
+        assert!(csv.lines().all(|line| line.split(',').count() == 23), "{csv}");
         assert!(comparison.caption().contains("normalised score"));
     }
 
@@ -375,12 +393,12 @@ pub(super) mod tests {
         ];
         let table = Comparison::of(runs, None).unwrap().by_dataset().unwrap().to_csv();
         let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(lines[0], "agent,augmentation,hopper,walker2d,average,p");
+        assert_eq!(lines[0], "agent,batch,augmentation,hopper,walker2d,average,p");
         // Each seed's average over the tasks is 40: they do not vary, however much each task does.
-        assert_eq!(lines[1], "td3_bc,none,40.00 ± 14.14,40.00 ± 14.14,40.00 ± 0.00,-");
+        assert_eq!(lines[1], "td3_bc,256,none,40.00 ± 14.14,40.00 ± 14.14,40.00 ± 0.00,-");
         // SciPy 1.17.1: ttest_ind([52, 53], [40, 40], equal_var=False) gives p = 0.025451.
-        assert_eq!(lines[2], "td3_bc,gta,50.00 ± 14.14,55.00 ± 12.73,52.50 ± 0.71,0.0255");
-        assert_eq!(lines[3], "td3_bc,s4rl,-,1.50 ± 0.71,-,-");
+        assert_eq!(lines[2], "td3_bc,256,gta,50.00 ± 14.14,55.00 ± 12.73,52.50 ± 0.71,0.0255");
+        assert_eq!(lines[3], "td3_bc,256,s4rl,-,1.50 ± 0.71,-,-");
         let mut raw = summary("pointmass", "none", &[30.0, 50.0]);
         raw.1.references = None;
         let table =
@@ -394,11 +412,13 @@ pub(super) mod tests {
         let none = summary("hopper", "none", &[36.0, 37.0]);
         let mut shorter = summary("hopper", "gta", &[46.0, 47.0]);
         shorter.1.updates = 10;
+        let mut larger = summary("hopper", "s4rl", &[46.0, 47.0]);
+        larger.1.batch_size = 1024;
         let single = summary("walker2d", "gta", &[46.0]);
         let twin = ("runs/b".to_owned(), single.1.clone());
-        let comparison = Comparison::of(vec![none, shorter, single, twin], None).unwrap();
+        let comparison = Comparison::of(vec![none, shorter, larger, single, twin], None).unwrap();
         assert!(comparison.rows.iter().all(|row| row.test.is_none()));
-        assert_eq!(comparison.rows[3].name, "gta (runs/b)", "twins are told apart");
+        assert_eq!(comparison.rows[4].name, "gta (runs/b)", "twins are told apart");
         assert_eq!(comparison.rows[1].name, "gta");
         assert!(comparison.table().to_text().contains("46.00 "), "a single seed has no deviation");
     }

@@ -2,7 +2,7 @@
 
 use crate::eval::{Curve, Level, OverSeeds, Panel, Picture, Table};
 
-use super::compare::{Comparison, Row, cell, dash, distinct, p_value, test, unit};
+use super::compare::{Comparison, Learner, Row, cell, dash, distinct, p_value, unit, welch_of};
 use super::summary::Summary;
 
 impl Comparison {
@@ -10,7 +10,7 @@ impl Comparison {
     /// the baseline at the same update. A difference seen at one update of many is worth less than its p-value says.
     pub fn by_update(&self) -> Table {
         let names = distinct(self.rows.iter().map(|row| &*row.name));
-        let mut table = Table::new(["dataset", "agent", "updates"].into_iter().chain(names.iter().copied()));
+        let mut table = Table::new(["dataset", "agent", "batch", "updates"].into_iter().chain(names.iter().copied()));
         for group in distinct(self.rows.iter().map(Row::group)) {
             let rows: Vec<&Row> = self.rows.iter().filter(|row| row.group() == group).collect();
             let mut updates = distinct(rows.iter().flat_map(|row| &row.summary.seeds).flat_map(|seed| &seed.updates));
@@ -20,15 +20,18 @@ impl Comparison {
                     let found = rows.iter().find(|row| row.name == *name);
                     found.map_or_else(dash, |row| score_at(&row.summary, update, baseline_of(row, &rows)))
                 });
-                table.push([group.0.to_owned(), group.1.to_owned(), update.to_string()].into_iter().chain(cells));
+                let (dataset, (agent, batch)) = group;
+                let what = [dataset.to_owned(), agent.to_owned(), batch.to_string(), update.to_string()];
+                table.push(what.into_iter().chain(cells));
             }
         }
         table
     }
 
-    /// Learning curves: a panel for each dataset and algorithm, a line for each augmentation.
+    /// Learning curves: a panel for each dataset, algorithm and batch size, a line for each augmentation.
     pub fn picture(&self) -> Picture {
         let groups = distinct(self.rows.iter().map(Row::group));
+        let batches = distinct(groups.iter().map(|(_, (_, batch))| batch)).len();
         let panels = groups.iter().map(|&group| {
             let rows: Vec<&Row> = self.rows.iter().filter(|row| row.group() == group).collect();
             let curve = |row: &&Row| {
@@ -40,7 +43,7 @@ impl Comparison {
             };
             let first = &rows[0].summary;
             Panel::Curves {
-                title: format!("{}, {}", group.1, group.0),
+                title: title(group, batches > 1),
                 x_label: "updates".into(),
                 y_label: format!("{}, mean \u{B1} std over seeds", unit(first)),
                 series: rows.iter().map(curve).collect(),
@@ -49,6 +52,10 @@ impl Comparison {
         });
         Picture { title: "Learning curves".into(), panels: panels.collect() }
     }
+}
+
+fn title((dataset, (agent, batch)): (&str, Learner<'_>), with_batch: bool) -> String {
+    if with_batch { format!("{agent}, batch {batch}, {dataset}") } else { format!("{agent}, {dataset}") }
 }
 
 /// What `row` is set against: schedules over all updates make runs of another length different ones at any update.
@@ -61,7 +68,7 @@ fn baseline_of<'a>(row: &Row, rows: &[&'a Row]) -> Option<&'a Summary> {
 fn score_at(run: &Summary, update: u64, baseline: Option<&Summary>) -> String {
     let scores = scores_at(run, update);
     let Some(over) = OverSeeds::of(&scores) else { return dash() };
-    match baseline.and_then(|baseline| test(&scores, &scores_at(baseline, update))) {
+    match baseline.and_then(|baseline| welch_of(&scores, &scores_at(baseline, update))) {
         Some(test) => format!("{} ({})", cell(&over), p_value(test.p)),
         None => cell(&over),
     }
@@ -94,12 +101,12 @@ mod tests {
         ];
         let table = Comparison::of(runs, None).unwrap().by_update().to_csv();
         let lines: Vec<&str> = table.lines().collect();
-        assert_eq!(lines[0], "dataset,agent,updates,none,gta,s4rl");
+        assert_eq!(lines[0], "dataset,agent,batch,updates,none,gta,s4rl");
         // The same three scores as in `compare`, one higher at the first evaluation: p = 0.019855 by SciPy.
-        assert_eq!(lines[1], "hopper,td3_bc,10,38.00 ± 1.00,42.33 ± 1.53 (0.0199),42.33 ± 1.53");
-        assert_eq!(lines[2], "hopper,td3_bc,20,37.00 ± 1.00,41.33 ± 1.53 (0.0199),41.33 ± 1.53");
-        assert_eq!(lines[3], "hopper,td3_bc,30,-,-,50.00 ± 0.00", "a run of another length is not tested");
-        assert_eq!(lines[4], "walker2d,td3_bc,10,-,42.00 ± 1.41,-");
+        assert_eq!(lines[1], "hopper,td3_bc,256,10,38.00 ± 1.00,42.33 ± 1.53 (0.0199),42.33 ± 1.53");
+        assert_eq!(lines[2], "hopper,td3_bc,256,20,37.00 ± 1.00,41.33 ± 1.53 (0.0199),41.33 ± 1.53");
+        assert_eq!(lines[3], "hopper,td3_bc,256,30,-,-,50.00 ± 0.00", "a run of another length is not tested");
+        assert_eq!(lines[4], "walker2d,td3_bc,256,10,-,42.00 ± 1.41,-");
         assert_eq!(lines.len(), 6);
     }
 
@@ -116,5 +123,22 @@ mod tests {
         assert_eq!((series.len(), title.as_str()), (2, "td3_bc, hopper"));
         assert_eq!(series[1].points, [[10.0, 42.0, 2.0_f64.sqrt()], [20.0, 41.0, 2.0_f64.sqrt()]]);
         assert_eq!(level.as_ref().unwrap().value, 31.7);
+    }
+
+    #[test]
+    fn batches_of_another_size_are_a_matter_of_their_own() {
+        let mut large = summary("hopper", "none", &[46.0, 47.0]);
+        large.1.batch_size = 1024;
+        let runs = vec![summary("hopper", "none", &[36.0, 37.0]), large, summary("hopper", "gta", &[40.0, 42.0])];
+        let comparison = Comparison::of(runs, None).unwrap();
+        let titles = comparison.picture().panels.into_iter().map(|panel| match panel {
+            Panel::Curves { title, series, .. } => (title, series.len()),
+            other => panic!("{other:?}"),
+        });
+        let expected = [("td3_bc, batch 256, hopper".to_owned(), 2), ("td3_bc, batch 1024, hopper".to_owned(), 1)];
+        assert_eq!(titles.collect::<Vec<_>>(), expected);
+        let table = comparison.by_update().to_csv();
+        let last = table.lines().last().unwrap();
+        assert_eq!(last, "hopper,td3_bc,1024,20,46.50 ± 0.71,-");
     }
 }

@@ -26,6 +26,8 @@ pub struct Summary {
     pub env: EnvId,
     /// The algorithm.
     pub agent: String,
+    /// Rows of a batch; sub-trajectories for a Decision Transformer.
+    pub batch_size: usize,
     /// Name of the augmentation.
     pub augmentation: String,
     /// Whether that is none: what others are compared with.
@@ -152,6 +154,7 @@ impl Summary {
             dataset: data.name.clone(),
             env: config.env,
             agent: kind.as_str().unwrap_or_default().to_owned(),
+            batch_size: config.agent.batch_size(),
             augmentation: config.augmentation.name().to_owned(),
             baseline: config.augmentation.is_none(),
             updates: config.updates,
