@@ -172,7 +172,8 @@ fn runs_are_compared_by_table_and_picture() {
     let csv = run(gta(at, &[&compare[..], &["--csv"]].concat()), 0);
     assert_eq!(text(&csv.stdout).lines().count(), 4);
     let by_update = run(gta(at, &[&compare[..], &["--by-update", "--quiet"]].concat()), 0);
-    let header = |line: &&str| line.split_whitespace().eq(["dataset", "agent", "updates", "none", "s4rl", "gta"]);
+    let header =
+        |line: &&str| line.split_whitespace().eq(["dataset", "agent", "batch", "updates", "none", "s4rl", "gta"]);
     assert!(text(&by_update.stdout).lines().any(|line| header(&line)), "{}", text(&by_update.stdout));
     let against = run(gta(at, &[&compare[..], &["--against", "s4rl"]].concat()), 0);
     assert!(text(&against.stdout).contains("against `s4rl`"), "{}", text(&against.stdout));

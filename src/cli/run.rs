@@ -114,9 +114,13 @@ fn train(console: &Console, run: &Run, data: &Data, augmentation: &Augmentation)
     let seeds = seeds.into_inner().unwrap_or_else(PoisonError::into_inner);
     let now: u64 = seeds.values().map(|seed| seed.update - seed.start).sum();
     let pace = now as f64 / began.elapsed().as_secs_f64();
-    let seeds = config.seeds.len();
-    bar.finish(format_args!("{} updates of {seeds} seeds, {pace:.0} a second, evaluations included", thousands(now)));
+    let of = seeds_in_words(config.seeds.len());
+    bar.finish(format_args!("{} updates of {of}, {pace:.0} a second, evaluations included", thousands(now)));
     Ok(summary)
+}
+
+fn seeds_in_words(count: usize) -> String {
+    if count == 1 { "1 seed".into() } else { format!("{count} seeds") }
 }
 
 /// A summary for people.
@@ -129,12 +133,12 @@ fn text(folder: &str, summary: &Summary) -> String {
     };
     let scores: Vec<String> = summary.last_scores().iter().map(|score| format!("{score:.2}")).collect();
     let mut text = format!(
-        "{folder}\n  {} on {}, augmentation {}, {} updates, {} seeds\n  last    {} ({unit}; {})\n  best    {}\n  data    {:.2}",
+        "{folder}\n  {} on {}, augmentation {}, {} updates, {}\n  last    {} ({unit}; {})\n  best    {}\n  data    {:.2}",
         summary.agent,
         summary.dataset,
         summary.augmentation,
         thousands(summary.updates),
-        summary.seeds.len(),
+        seeds_in_words(summary.seeds.len()),
         line(&summary.last),
         scores.join(", "),
         line(&summary.best),
