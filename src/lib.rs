@@ -43,6 +43,7 @@
 
 pub mod agents;
 pub mod augment;
+mod background;
 pub mod baselines;
 pub mod diffusion;
 mod error;

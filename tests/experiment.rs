@@ -161,6 +161,16 @@ fn runs_are_compared_by_table_and_picture() {
     let ratio = &object["summary"]["generated"]["ratio"];
     assert_eq!(ratio.as_f64(), Some(0.5));
 
+    let synther = small.replace("kind = \"gta\"", "kind = \"synther\"").replace("augment.guide.horizon = 7\n", "");
+    let network = "denoiser = { width = 32, depth = 1 }";
+    let synther = synther.replace("denoiser = { width = 16, depth = 1, channel_hidden = 16, embedding = 16 }", network);
+    fs::write(at.join("synther.toml"), synther.replace("chunk_windows = 16", "chunk_windows = 500")).unwrap();
+    run(gta(at, &["run", "synther.toml", "--quiet"]), 0);
+    let summary = Summary::read(&at.join("runs/synther")).unwrap();
+    let generated = summary.generated.unwrap();
+    assert_eq!((generated.ratio, generated.transitions), (1.0, 3000), "generated transitions in the place of the data");
+    assert!(summary.oracle.unwrap().generated.unwrap().dynamic_mse.mean > 0.0);
+
     let compare = ["compare", "none", "s4rl", "runs/gta"];
     let shown = run(gta(at, &[&compare[..], &["--picture", "curves.svg"]].concat()), 0);
     let shown = text(&shown.stdout);

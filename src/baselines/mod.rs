@@ -1,5 +1,7 @@
 //! Other augmentations behind the same traits as GTA, to compare with.
 
 mod s4rl;
+mod synther;
 
 pub use s4rl::{S4rl, S4rlBuffer};
+pub use synther::{SynthErBlueprint, SynthErBuffer, SynthErBuilder, SynthErConfig, SynthErGenerator, SynthErLearner};

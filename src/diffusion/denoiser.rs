@@ -4,7 +4,7 @@ use replay::Seed;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
-use super::{MixerUnet, MixerUnetConfig, WindowMixer, WindowMixerConfig};
+use super::{MixerUnet, MixerUnetConfig, ResidualMlp, ResidualMlpConfig, WindowMixer, WindowMixerConfig};
 use crate::training::Initializer;
 use crate::{Error, Result};
 
@@ -46,6 +46,8 @@ pub enum DenoiserConfig {
     WindowMixer(WindowMixerConfig),
     /// The network published with GTA.
     MixerUnet(MixerUnetConfig),
+    /// The network published with SynthER, which knows no condition.
+    ResidualMlp(ResidualMlpConfig),
 }
 
 impl Default for DenoiserConfig {
@@ -60,6 +62,11 @@ impl DenoiserConfig {
         Self::MixerUnet(MixerUnetConfig::default())
     }
 
+    /// Whether the network sees the condition it is given. One that does not cannot be guided.
+    pub fn is_conditional(&self) -> bool {
+        !matches!(self, Self::ResidualMlp(_))
+    }
+
     /// Builds the network for windows of `rows` (`T`) rows of `row_dim` (`D`) numbers, its variables under `path`.
     ///
     /// Each variable is filled from the fork of `seed` that its name gives, so the same seed makes the same network
@@ -69,6 +76,7 @@ impl DenoiserConfig {
         Ok(match self {
             Self::WindowMixer(config) => Box::new(WindowMixer::new(&init, config, rows, row_dim)?),
             Self::MixerUnet(config) => Box::new(MixerUnet::new(&init, config, rows, row_dim)?),
+            Self::ResidualMlp(config) => Box::new(ResidualMlp::new(&init, config, rows, row_dim)?),
         })
     }
 }

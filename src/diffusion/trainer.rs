@@ -182,6 +182,11 @@ impl Trainer {
         file.write(path)
     }
 
+    /// Steps in all.
+    pub fn steps(&self) -> u64 {
+        self.config.steps
+    }
+
     /// Steps done.
     pub fn steps_done(&self) -> u64 {
         self.step

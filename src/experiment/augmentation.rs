@@ -9,10 +9,10 @@ use replay::{Batch, Dataset, Replay, Seed, WindowIndex, Windows};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use super::config::{AugmentationConfig, GtaAugmentation, OversampleAugmentation};
+use super::config::{AugmentationConfig, ModelAugmentation, OversampleAugmentation, Ratio};
 use crate::agents::Experience;
-use crate::augment::{AugmentConfig, Augmented, Mixed, Monitor, Pacing, Pool, Rejections};
-use crate::baselines::{S4rl, S4rlBuffer};
+use crate::augment::{AugmentConfig, Augmented, Check, Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::baselines::{S4rl, S4rlBuffer, SynthErBuffer};
 use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions, spread};
 use crate::gta::pick;
 use crate::{Error, GtaBuffer, Result, dynamics_check};
@@ -46,11 +46,11 @@ pub struct Frozen {
     pub rejected: Rejections,
 }
 
-/// GTA about to generate.
+/// A model about to be trained and to generate.
 pub struct Building {
-    buffer: GtaBuffer<Dataset>,
+    augmented: Augmented<Dataset>,
     transitions: u64,
-    gta: GtaAugmentation,
+    ratio: Ratio,
 }
 
 /// An augmentation as it begins.
@@ -73,18 +73,35 @@ impl Begun {
             AugmentationConfig::None(_) => Self::Ready(Augmentation::None),
             AugmentationConfig::S4rl(s4rl) => Self::Ready(Augmentation::S4rl(S4rl::new(s4rl.std as f32))),
             AugmentationConfig::Oversample(oversample) => Self::Ready(oversampled(oversample, dataset)?),
+            AugmentationConfig::SynthEr(synther) => {
+                let mut config = synther.settings.clone();
+                fill_exactly(&mut config.augment.pacing, synther.transitions);
+                let folder = synther.folder.as_deref().unwrap_or(folder);
+                let builder = SynthErBuffer::builder(dataset.clone()).config(config).folder(folder).device(device);
+                let augmented = builder.build()?.into_augmented();
+                Self::Building(Box::new(synther.building(augmented, dataset, env)?))
+            }
             AugmentationConfig::Gta(gta) => {
-                let folder = gta.folder.as_deref().unwrap_or(folder);
                 let mut config = gta.settings.clone();
                 fill_exactly(&mut config.augment.pacing, gta.transitions);
-                let mut builder = GtaBuffer::builder(dataset.clone()).config(config).folder(folder).device(device);
-                if let Some(most) = gta.most_error {
-                    builder = builder.check(dynamics_check(dataset, Oracle::new(env, None)?, most)?);
-                }
-                let (buffer, transitions) = (builder.build()?, gta.transitions);
-                Self::Building(Box::new(Building { buffer, transitions, gta: (**gta).clone() }))
+                let folder = gta.folder.as_deref().unwrap_or(folder);
+                let builder = GtaBuffer::builder(dataset.clone()).config(config).folder(folder).device(device);
+                let augmented = builder.build()?.into_augmented();
+                Self::Building(Box::new(gta.building(augmented, dataset, env)?))
             }
         })
+    }
+}
+
+impl<S> ModelAugmentation<S> {
+    fn building(&self, augmented: Augmented<Dataset>, dataset: &Dataset, env: EnvId) -> Result<Building> {
+        let check = |most| dynamics_check(dataset, Oracle::new(env, None)?, most);
+        let check: Option<Check> = self.most_error.map(check).transpose()?;
+        let augmented = match check {
+            Some(check) => augmented.with_check(check),
+            None => augmented,
+        };
+        Ok(Building { augmented, transitions: self.transitions, ratio: self.ratio })
     }
 }
 
@@ -115,7 +132,7 @@ fn fill_exactly(pacing: &mut Pacing, transitions: u64) {
 impl Building {
     /// Watches training and generation from another thread.
     pub fn monitor(&self) -> Monitor {
-        self.buffer.monitor()
+        self.augmented.monitor()
     }
 
     /// Trains the model and generates, or loads what was made before.
@@ -123,14 +140,14 @@ impl Building {
     /// # Errors
     /// Where learning or generating fails, or the folder holds what was made from something else.
     pub fn fill(mut self) -> Result<Augmentation> {
-        self.buffer.fill_to(self.transitions)?;
-        let pool = self.buffer.pool();
-        let (real, generated) = (self.buffer.inner().len() as u64, pool.transitions());
+        self.augmented.fill_to(self.transitions)?;
+        let pool = self.augmented.pool();
+        let (real, generated) = (self.augmented.inner().len() as u64, pool.transitions());
         Ok(Augmentation::Pooled(Frozen {
-            ratio: self.gta.ratio.of(real, generated),
-            horizon: self.gta.settings.augment.guide.horizon,
-            model: self.buffer.model_fingerprint().unwrap_or_default(),
-            rejected: self.buffer.status().rejected,
+            ratio: self.ratio.of(real, generated),
+            horizon: self.augmented.config().guide.horizon,
+            model: self.augmented.model_fingerprint().unwrap_or_default(),
+            rejected: self.augmented.status().rejected,
             pool,
         }))
     }
@@ -161,7 +178,7 @@ impl Augmentation {
                 Some(Transitions::of_batch(&batch))
             }
             Self::Pooled(frozen) => {
-                let picked: Windows = pick(&frozen.pool, windows, *seed)?;
+                let picked: Windows = pick(&frozen.pool, as_many(windows, frozen.horizon), *seed)?;
                 Some(Transitions::of_windows(&picked))
             }
         })
@@ -236,6 +253,11 @@ impl Drop for Judging {
     }
 }
 
+/// Windows of up to `horizon` transitions that hold as many as `windows` of the usual length do.
+fn as_many(windows: usize, horizon: usize) -> usize {
+    (windows * HORIZON).div_ceil(horizon)
+}
+
 fn judge(augmentation: &Augmentation, dataset: &Dataset, env: EnvId, windows: usize) -> Result<OracleFigures> {
     // One thread: the others are the agents'.
     let oracle = Oracle::new(env, Some(1))?;
@@ -247,7 +269,7 @@ fn judge(augmentation: &Augmentation, dataset: &Dataset, env: EnvId, windows: us
         _ => HORIZON,
     };
     let index = WindowIndex::new(dataset, horizon)?;
-    let picked = spread(index.len(), windows, &seed.fork("data", 0));
+    let picked = spread(index.len(), as_many(windows, horizon), &seed.fork("data", 0));
     let data = Transitions::of_data(&index, &picked)?.without_states();
     let data = meter.measure(&data)?.quality.into();
     let generated = augmentation.sample(dataset, windows, &seed.fork("generated", 0))?;

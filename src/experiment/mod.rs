@@ -26,7 +26,7 @@ mod written;
 pub use augmentation::{Augmentation, Begun, Building, Figures, Frozen, OracleFigures};
 pub use compare::Comparison;
 pub use config::{
-    AugmentationConfig, EvaluationConfig, GtaAugmentation, NoAugmentation, OversampleAugmentation, Preset, Ratio,
+    AugmentationConfig, EvaluationConfig, ModelAugmentation, NoAugmentation, OversampleAugmentation, Preset, Ratio,
     RunConfig, S4rlAugmentation,
 };
 pub use data::{CollectConfig, Data, DataConfig};

@@ -27,8 +27,9 @@ const DATASETS: [(&str, Option<u32>); 9] = [
     ("walker2d-medium-expert-v2", Some(50)),
 ];
 
-/// Its lines within a row; SynthER, the fourth, is not built yet.
-const AUGMENTATIONS: [(&str, &str); 3] = [("none", "no augmentation"), ("s4rl", "S4RL"), ("gta", "GTA")];
+/// Its lines within a row.
+const AUGMENTATIONS: [(&str, &str); 4] =
+    [("none", "no augmentation"), ("s4rl", "S4RL"), ("synther", "SynthER"), ("gta", "GTA")];
 
 /// A file for each cell of the locomotion block of Table 1.
 ///
@@ -47,14 +48,29 @@ pub fn table_1() -> Vec<ConfigFile> {
                      agent.kind = \"{agent}\"\n\
                      augmentation.kind = \"{augmentation}\"\n"
                 );
-                if augmentation == "gta" {
-                    text += &gta(dataset, bins);
+                match augmentation {
+                    "synther" => text += &synther(dataset),
+                    "gta" => text += &gta(dataset, bins),
+                    _ => {}
                 }
                 files.push(ConfigFile { name: format!("{agent}-{dataset}-{augmentation}.toml"), text });
             }
         }
     }
     files
+}
+
+/// What is particular to SynthER: five million transitions (the default) in the place of the data.
+fn synther(dataset: &str) -> String {
+    let mut text = format!(
+        "augmentation.preset = \"paper\"\n\
+         augmentation.folder = \"runs/synther-{dataset}\"\n"
+    );
+    if dataset.contains("medium-replay") {
+        text += "# The published code's batch below 800,000 transitions.\n\
+                 augmentation.settings.trainer.batch = 256\n";
+    }
+    text
 }
 
 /// What is particular to GTA: five million transitions (the default) beside the data, as if they were appended to it.
@@ -97,6 +113,12 @@ mod tests {
             let agent = serde_json::to_value(&config.agent).unwrap();
             assert!(file.name.starts_with(agent["kind"].as_str().unwrap()), "{agent}");
             assert_eq!(agent["batch_size"], 1024, "{}", file.name);
+            if let AugmentationConfig::SynthEr(synther) = &config.augmentation {
+                let trainer = &synther.settings.trainer;
+                let batch = if file.name.contains("medium-replay") { 256 } else { 1024 };
+                assert_eq!((synther.transitions, trainer.steps, trainer.batch), (5_000_000, 100_000, batch));
+                assert_eq!(synther.ratio.of(1, 5), 1.0, "agents see generated transitions only");
+            }
             let AugmentationConfig::Gta(gta) = &config.augmentation else { continue };
             assert_eq!((gta.transitions, gta.settings.trainer.steps), (5_000_000, 1_000_000));
             let guide = gta.settings.guide();

@@ -122,6 +122,11 @@ impl<R> GtaBuffer<R> {
         self.model.get()
     }
 
+    /// The decorator alone, without what this adds to it.
+    pub(crate) fn into_augmented(self) -> Augmented<R> {
+        self.augmented
+    }
+
     /// The buffer inside; stops and joins the background threads.
     pub fn into_inner(self) -> R {
         self.augmented.into_inner()

@@ -134,6 +134,10 @@ impl GtaConfig {
         self.solver.validate()?;
         self.trainer.validate()?;
         self.guidance.validate()?;
+        if !self.denoiser.is_conditional() {
+            let why = "must see the return that is asked for; residual_mlp does not".into();
+            return Err(Error::Config { name: "denoiser".into(), why });
+        }
         if let Terminals::Marked { deviations } = self.terminals
             && !(deviations > 0.0 && deviations.is_finite())
         {
@@ -197,4 +201,18 @@ fn units(dataset: &Dataset, spec: &Spec) -> Result<Normalizer> {
     let [mean, std] =
         [|n: &Normalizer| n.mean.clone(), |n: &Normalizer| n.std.clone()].map(|f| parts.iter().flat_map(f).collect());
     Ok(Normalizer { mean, std })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diffusion::ResidualMlpConfig;
+
+    #[test]
+    fn a_network_that_sees_no_return_is_refused() {
+        let denoiser = DenoiserConfig::ResidualMlp(ResidualMlpConfig::default());
+        let error = GtaConfig { denoiser, ..GtaConfig::default() }.validate().unwrap_err().to_string();
+        assert!(error.contains("'denoiser'") && error.contains("residual_mlp"), "{error}");
+        assert!(GtaConfig::default().validate().is_ok() && GtaConfig::paper().validate().is_ok());
+    }
 }

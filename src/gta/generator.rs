@@ -9,9 +9,9 @@ use tch::Device;
 
 use super::config::{GtaConfig, Mu};
 use super::examples::TerminalCode;
-use crate::augment::{self, Blueprint, BoxError, Generator, Prompts, Stop};
-use crate::diffusion::{Guidance, Model, Request, Snapshot, Solver, Start, WindowNoise};
-use crate::{Error, Result, native, tensor};
+use crate::augment::{Blueprint, BoxError, Generator, Prompts, Stop};
+use crate::diffusion::{Guidance, Model, Request, Snapshot, Solver, Start};
+use crate::{Result, background, native, tensor};
 
 /// A trained model and how to sample from it, at rest.
 #[derive(Clone, Debug)]
@@ -86,23 +86,12 @@ impl Generator for GtaGenerator {
         let (count, rows, dim) = (windows.len() as i64, config.rows as i64, config.row_dim as i64);
         let start = tensor::from_host(&windows.values, &[count, rows, dim], device)?;
         let condition = tensor::from_host(&conditions, &[count, 1], device)?;
-        let seeds = (0..windows.len()).map(|index| prompts.stream(index)).collect();
-        let mut noise = WindowNoise::new(seeds, rows, dim, device);
         let request = Request {
             start: Start::Partial { windows: &start, mu: self.sampling.mu.get() },
             condition: Some(&condition),
             guidance: self.sampling.guidance,
         };
-        let stop = &self.stop;
-        let mut proceed = |_, _| if stop.is_set() { Err(Error::Stopped) } else { Ok(()) };
-        let sampled =
-            self.sampling.solver.sample(self.model.denoiser(), self.model.edm(), &request, &mut noise, &mut proceed);
-        let sampled = match sampled {
-            Err(Error::Stopped) => return Err(augment::Error::Stopped.into()),
-            other => other?,
-        };
-        windows.values = tensor::to_host(&sampled)?;
-        config.normalizer.denormalize(&mut windows.values);
+        windows.values = background::sample(&self.model, &self.sampling.solver, &request, prompts, &self.stop)?;
         for index in 0..windows.len() {
             self.code.read(&mut windows, index);
             blank_padding(&mut windows, index);

@@ -8,9 +8,9 @@ use tch::Device;
 use super::config::GtaConfig;
 use super::examples::{TerminalCode, TrainingWindows};
 use super::generator::{GtaBlueprint, share};
-use crate::Result;
-use crate::augment::{self, Blueprint, BoxError, Guide, Learner, Learning, Progress};
-use crate::diffusion::{StepReport, Trainer};
+use crate::augment::{Blueprint, BoxError, Guide, Learner, Learning};
+use crate::diffusion::Trainer;
+use crate::{Result, background};
 
 /// Trains, or goes on training, the diffusion model of a [`GtaConfig`].
 pub struct GtaLearner {
@@ -55,20 +55,9 @@ impl GtaLearner {
         self.config.validate()?;
         let code = code(&self.config, task.guide());
         let mut trainer = self.trainer(task, code)?;
-        let mut smoothed = f64::NAN;
-        while !trainer.is_done() {
-            if !task.proceed() {
-                return Err(augment::Error::Stopped.into());
-            }
-            let StepReport { step, loss, .. } = trainer.step()?;
-            smoothed = if smoothed.is_nan() { loss } else { smoothed + 0.02 * (loss - smoothed) };
-            task.report(Progress { step, total: self.config.trainer.steps, loss: smoothed });
-            if let Some(path) = self.checkpoint()
-                && (step.is_multiple_of(self.config.checkpoint_every) || trainer.is_done())
-            {
-                trainer.save(&path)?;
-            }
-        }
+        let path = self.checkpoint();
+        let saved = path.as_deref().map(|path| (path, self.config.checkpoint_every));
+        background::train(&mut trainer, saved, task)?;
         Ok(GtaBlueprint::new(trainer.snapshot()?, &self.config, code, self.device))
     }
 }

@@ -38,6 +38,21 @@ fn a_file_says_what_differs_from_the_published_setting() {
 }
 
 #[test]
+fn synther_has_the_settings_of_its_model() {
+    let settings = "settings.trainer.steps = 7\nsettings.denoiser.width = 64";
+    let text = SMALL.replace("kind = \"gta\"", "kind = \"synther\"").replace("settings.mu = 0.25", settings);
+    let text = text.replace("settings.augment.guide = { alpha = 1.1, prefer_top = 0.5 }", "most_error = 0.5");
+    let config = parse(&text).unwrap();
+    let AugmentationConfig::SynthEr(synther) = &config.augmentation else { panic!("{:?}", config.augmentation) };
+    assert_eq!((synther.settings.trainer.steps, synther.most_error, synther.transitions), (7, Some(0.5), 500));
+    assert_eq!((synther.ratio.of(1, 1), config.augmentation.name()), (1.0, "synther"));
+    assert_eq!(parse(&config.to_toml()).unwrap(), RunConfig { out: "runs/small".into(), ..config });
+    let error = parse(&text.replace("most_error = 0.5", "settings.augment.guide.horizon = 31")).unwrap_err();
+    let error = error.to_string();
+    assert!(error.contains("small.toml:12") && error.contains("horizon") && error.contains("must be 1"), "{error}");
+}
+
+#[test]
 fn the_resolved_file_gives_the_same_run() {
     let config = parse(SMALL).unwrap();
     let text = config.to_toml();
