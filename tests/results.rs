@@ -3,15 +3,20 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gta::eval::Table;
 use gta::experiment::{Comparison, Summary};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/results");
 
-/// The runs of a folder in the order in which a shell lists them.
-fn comparison(folder: &str) -> Comparison {
+/// Files below a folder, in the order in which a shell lists them.
+fn summaries(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new(FOLDER).join(folder)).unwrap();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
+    paths
+}
+
+fn comparison(paths: &[PathBuf]) -> Comparison {
     let runs = paths.iter().map(|path| (path.display().to_string(), Summary::read(path).unwrap()));
     Comparison::of(runs.collect(), None).unwrap()
 }
@@ -20,17 +25,23 @@ fn text(name: &str) -> String {
     fs::read_to_string(Path::new(FOLDER).join(name)).unwrap()
 }
 
-fn shows(table: &gta::eval::Table) {
+fn shows(table: &Table) {
     let table = table.to_markdown();
     assert!(text("README.md").contains(&table), "examples/results/README.md does not hold\n{table}");
 }
 
+fn shows_all(comparison: &Comparison, picture: &str) {
+    shows(&comparison.table());
+    shows(&comparison.by_update());
+    assert_eq!(text(picture), comparison.picture().to_svg(), "draw {picture} again with `gta compare --picture`");
+}
+
 #[test]
 fn the_agents_table_is_what_compare_prints_and_all_reach_what_was_asked() {
-    let agents = comparison("agents");
-    shows(&agents.table());
-    let summaries = fs::read_dir(Path::new(FOLDER).join("agents")).unwrap();
-    for path in summaries.map(|entry| entry.unwrap().path()) {
+    let agents = summaries("agents");
+    shows(&comparison(&agents).table());
+    assert_eq!(agents.len(), 7);
+    for path in agents {
         let summary = Summary::read(&path).unwrap();
         let share = summary.last.mean / summary.data.score;
         assert!(share > 0.85, "{}: {share} of what made the data", path.display());
@@ -39,9 +50,18 @@ fn the_agents_table_is_what_compare_prints_and_all_reach_what_was_asked() {
 
 #[test]
 fn the_augmentations_tables_and_curves_are_what_compare_makes() {
-    let augmentations = comparison("augmentation");
-    shows(&augmentations.table());
+    let augmentations = comparison(&summaries("augmentation"));
     shows(&augmentations.by_dataset().expect("two datasets"));
-    shows(&augmentations.by_update());
-    assert_eq!(text("curves.svg"), augmentations.picture().to_svg(), "draw it again with `gta compare --picture`");
+    shows_all(&augmentations, "curves.svg");
+}
+
+#[test]
+fn so_are_those_of_larger_batches() {
+    shows_all(&comparison(&summaries("batch-1024")), "batch-1024.svg");
+}
+
+#[test]
+fn so_are_those_of_other_models() {
+    let same = ["none", "gta"].map(|name| Path::new(FOLDER).join(format!("augmentation/ladder-iql-{name}.json")));
+    shows_all(&comparison(&[&same[..], &summaries("models")].concat()), "models.svg");
 }
