@@ -30,6 +30,7 @@
 //! | [`augment`] | the decorator: prompts, pool, workers, pacing; knows no model and no task |
 //! | [`diffusion`] | EDM: networks, training, sampling; knows no rewards and no tasks |
 //! | [`GtaBuffer`], [`GtaConfig`] | the two put together as in the paper |
+//! | [`method`] | what GTA and other augmentations by a diffusion model share; where to add your own |
 //! | [`agents`] | offline RL on any buffer: BC, TD3+BC, IQL, CQL, MCQ, Decision Transformer, ReBRAC |
 //! | [`baselines`] | other augmentations behind the same traits |
 //! | [`eval`] | quality of data, agents' policies in their task, scores, statistics, tables, pictures |
@@ -43,13 +44,13 @@
 
 pub mod agents;
 pub mod augment;
-mod background;
 pub mod baselines;
 pub mod diffusion;
 mod error;
 pub mod eval;
 pub mod experiment;
 mod gta;
+pub mod method;
 pub mod native;
 mod oracle;
 mod recording;
@@ -60,9 +61,10 @@ pub use envs;
 pub use replay;
 
 pub use crate::gta::{
-    ConditionUnits, Contents, GtaBlueprint, GtaBuffer, GtaBuilder, GtaConfig, GtaGenerator, GtaLearner, Mu,
-    QualityRecord, QualityWatch, Target, Terminals,
+    ConditionUnits, Conditioning, Findings, GtaBlueprint, GtaBuffer, GtaBuilder, GtaConfig, GtaGenerator, GtaLearner,
+    Mu, Suggestion, Terminals,
 };
+pub use crate::method::{Contents, QualityRecord, QualityWatch, Target};
 pub use error::{Error, Result};
 pub use oracle::dynamics_check;
 pub use recording::{Behaviour, Recording, recorded};

@@ -58,6 +58,20 @@ fn with_data() -> TempDir {
 }
 
 #[test]
+fn what_is_suggested_can_be_given_to_train() {
+    let folder = with_data();
+    let object = json(gta(folder.path(), &["suggest", "data.hdf5", "--horizon", "7"]));
+    let options: Vec<&str> = object["options"].as_str().unwrap().split(' ').collect();
+    assert!(!object["suggestion"]["reasons"].as_array().unwrap().is_empty());
+    let mut command = tiny(folder.path(), &["train", "data.hdf5", "--out", "model", "--steps", "2"]);
+    command.args(&options);
+    run(command, 0);
+    let config: Value = serde_json::from_slice(&fs::read(folder.path().join("model/config.json")).unwrap()).unwrap();
+    assert_eq!(config["mu"], object["suggestion"]["mu"]);
+    assert_eq!(config["augment"]["guide"]["alpha"], object["suggestion"]["alpha"]);
+}
+
+#[test]
 fn every_subcommand_helps_with_examples() {
     let folder = tempfile::tempdir().unwrap();
     let all = run(gta(folder.path(), &["--help"]), 0);

@@ -192,6 +192,7 @@ fn partial_noising_and_sampling_with_given_noise_give_the_published_windows() {
             start: Start::Partial { windows: &windows, mu: 0.5 },
             condition: Some(&condition),
             guidance: Guidance { weight: f64::from(temperature) - 1.0, kind: GuidanceKind::Published, above: 0.0 },
+            inpainting: None,
         };
         let mut draw = |number: u64| -> Result<Tensor> { Ok(noise.get(number as i64)) };
         let got = solver.sample(&recorder, &Edm::default(), &request, &mut draw, &mut |_, _| Ok(())).unwrap();

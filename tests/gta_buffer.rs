@@ -1,56 +1,19 @@
 //! GTA on whole buffers: lazy, reproducible, resumable, nested. Tiny networks on the point mass.
 
-use std::num::NonZeroUsize;
+mod gta_toys;
+
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gta::augment::{Alpha, AugmentConfig, Condition, GuideConfig, Pacing, Phase, Until};
-use gta::diffusion::{DenoiserConfig, Guidance, Solver, TrainerConfig, WindowMixerConfig};
+use gta::augment::{Phase, Until};
+use gta::diffusion::Guidance;
 use gta::eval::{NoveltyConfig, QualityConfig, QualityMeter};
 use gta::replay::{Batch, Dataset, Replay, Seed, Source, Spec, Trajectories, Transition};
 use gta::{Contents, GtaBuffer, GtaConfig, Mu, Target, Terminals, envs};
 use tch::Device;
 
-/// Transitions of the point mass under policies of rising skill.
-fn point_mass(steps: usize) -> Dataset {
-    let policies = envs::behaviour::point_mass(0.2).unwrap();
-    let policies: Vec<&dyn envs::Policy> = policies.iter().map(|p| p as &dyn envs::Policy).collect();
-    let plan = envs::Collect { id: envs::EnvId::PointMass, steps, seed: 0, threads: Some(1) };
-    gta::recorded(envs::collect(&plan, &policies, &|_| ()).unwrap()).unwrap()
-}
-
-/// A configuration that trains and fills in about a second.
-fn tiny(workers: usize) -> GtaConfig {
-    let mixer = WindowMixerConfig {
-        width: 32,
-        depth: 1,
-        token_hidden: 4,
-        channel_hidden: 32,
-        embedding: 16,
-        ..WindowMixerConfig::default()
-    };
-    let defaults = GtaConfig::default();
-    GtaConfig {
-        augment: AugmentConfig {
-            workers: NonZeroUsize::new(workers),
-            chunk_windows: 16,
-            guide: GuideConfig {
-                horizon: 7,
-                condition: Condition::WindowReturn { discount: 1.0 },
-                alpha: Alpha::new(1.1).unwrap(),
-                ..GuideConfig::default()
-            },
-            pacing: Pacing { target: 2_000, ahead: 500, per_row: 1.0, minimum: 200, refresh: false },
-            ..defaults.augment
-        },
-        denoiser: DenoiserConfig::WindowMixer(mixer),
-        trainer: TrainerConfig { steps: 60, batch: 32, ..defaults.trainer },
-        solver: Solver::DpmSolver { steps: 4, eta: 1.0 },
-        checkpoint_every: 20,
-        ..GtaConfig::default()
-    }
-}
+use gta_toys::{point_mass, tiny};
 
 fn build(config: GtaConfig, folder: Option<&Path>) -> GtaBuffer<Dataset> {
     let builder = GtaBuffer::builder(point_mass(1_500)).config(config).device(Device::Cpu);
@@ -136,7 +99,7 @@ fn exports_load_back_with_their_provenance() {
     assert_eq!(dataset.row(700), point_mass(1_500).row(700));
     assert_eq!(report.provenance.get("source_checksum"), Some("abc123"));
     let config: GtaConfig = serde_json::from_str(report.provenance.get("config").unwrap()).unwrap();
-    assert_eq!(&config, buffer.gta_config());
+    assert_eq!(&config, buffer.settings());
     assert!(report.provenance.get("model_hash").is_some_and(|h| h.len() == 64));
 
     let target = Target::Minari { root: folder.path(), id: "gta/point-mass-v0" };

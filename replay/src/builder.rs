@@ -27,6 +27,23 @@ impl DatasetBuilder {
         Ok(())
     }
 
+    /// Appends an episode of another dataset, as an episode of its own. Its simulator states are left behind.
+    ///
+    /// # Errors
+    /// Where its sizes are not the spec's.
+    ///
+    /// # Panics
+    /// If `dataset` has no such episode.
+    pub fn push_episode(&mut self, dataset: &Dataset, number: usize) -> Result<()> {
+        let episode = &dataset.episodes()[number];
+        self.end_episode();
+        for row in episode.rows.clone() {
+            self.push(dataset.row(row))?;
+        }
+        self.end_episode();
+        Ok(())
+    }
+
     /// Transitions collected.
     pub fn len(&self) -> usize {
         self.columns.rewards.len()

@@ -7,7 +7,7 @@ use std::thread;
 use replay::{Error, Result, Seed};
 use serde::{Deserialize, Serialize};
 
-use super::{FilterConfig, GuideConfig, Pacing};
+use super::{FilterConfig, Guide, GuideConfig, Pacing};
 
 /// What a sample does before the pool has its minimum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,8 @@ pub struct AugmentConfig {
     pub until: Until,
     /// Which windows become prompts and which return is asked for.
     pub guide: GuideConfig,
+    /// Share of the episodes that the model learns from (appendix E.3), in (0, 1]; prompts are drawn from all of them.
+    pub learn_from: f64,
     /// How much is generated for how much is sampled.
     pub pacing: Pacing,
     /// Which generated windows are kept.
@@ -57,6 +59,7 @@ impl Default for AugmentConfig {
             chunk_windows: 128,
             until: Until::default(),
             guide: GuideConfig::default(),
+            learn_from: 1.0,
             pacing: Pacing::default(),
             filter: FilterConfig::default(),
             store: None,
@@ -73,6 +76,9 @@ impl AugmentConfig {
         }
         if self.chunk_windows == 0 {
             return invalid("chunk_windows", "must be at least 1".into());
+        }
+        if !(self.learn_from > 0.0 && self.learn_from <= 1.0) {
+            return invalid("learn_from", format!("{} is not in (0, 1]", self.learn_from));
         }
         self.guide.validate()?;
         // Transitions of a chunk are counted in 32 bits.
@@ -93,6 +99,15 @@ impl AugmentConfig {
     /// that the buffer would learn.
     pub fn learning_seed(&self) -> Seed {
         Seed::new(self.seed).fork("learn", 0)
+    }
+
+    /// What a model learns from, where that is not all that `guide` knows.
+    ///
+    /// # Errors
+    /// Where the share is out of range.
+    pub fn learned(&self, guide: &Guide) -> Result<Option<Guide>> {
+        let seed = Seed::new(self.seed).fork("learn_from", 0);
+        (self.learn_from != 1.0).then(|| guide.part(self.learn_from, seed)).transpose()
     }
 
     /// Threads that generate.

@@ -1,51 +1,11 @@
 //! Which windows become prompts and which return to ask for.
 
-use rand::RngExt;
+use rand::seq::SliceRandom;
 use replay::{Dataset, Error, Result, Seed, WindowIndex, Windows, returns};
 use serde::{Deserialize, Serialize};
 
-use super::{Prompts, Reweighting};
-
-/// The multiplier of the amplified return: `R + (alpha - 1) |R|` is asked of a window with return `R`.
-///
-/// That is the paper's `alpha R` where `R` is positive and `(2 - alpha) R` where it is negative (as the published code
-/// has it), so that more than 1 always asks for more. Beyond 2 a negative return turns positive.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct Alpha(f64);
-
-impl Alpha {
-    /// Fails unless `alpha` is finite and above zero.
-    pub fn new(alpha: f64) -> Result<Self> {
-        if alpha > 0.0 && alpha.is_finite() {
-            return Ok(Self(alpha));
-        }
-        Err(Error::Invalid { what: "alpha".into(), why: format!("{alpha} is not a finite number above 0") })
-    }
-
-    /// The number.
-    pub fn get(self) -> f64 {
-        self.0
-    }
-
-    /// The amplified return of a window with return `value`.
-    pub fn amplify(self, value: f64) -> f64 {
-        value + (self.0 - 1.0) * value.abs()
-    }
-}
-
-impl TryFrom<f64> for Alpha {
-    type Error = Error;
-    fn try_from(alpha: f64) -> Result<Self> {
-        Self::new(alpha)
-    }
-}
-
-impl From<Alpha> for f64 {
-    fn from(alpha: Alpha) -> f64 {
-        alpha.0
-    }
-}
+use super::choice::{Choice, quantile};
+use super::{Aim, Alpha, Prompts, Reweighting};
 
 /// What a window's return is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,7 +35,9 @@ pub struct GuideConfig {
     pub scale: f64,
     /// Subtracted from the reward of a terminated transition before returns are computed (appendix A.1).
     pub terminal_penalty: f64,
-    /// Multiplier of the return asked for.
+    /// Which return is asked for.
+    pub aim: Aim,
+    /// Multiplier of the return asked for, where that is amplified.
     pub alpha: Alpha,
     /// Nothing beyond this quantile of the data's returns is asked for (1 is their maximum), except of windows that
     /// have more already: a model knows nothing of returns that no window has.
@@ -84,6 +46,9 @@ pub struct GuideConfig {
     pub reweighting: Reweighting,
     /// Draw prompts only from this fraction of the windows, the best by return.
     pub prefer_top: Option<f64>,
+    /// Draw prompts only from this fraction of the episodes, the best by undiscounted return: of data of mixed quality
+    /// the good part is augmented, with what was learned from all (appendix E.2).
+    pub prefer_episodes: Option<f64>,
 }
 
 impl Default for GuideConfig {
@@ -93,10 +58,12 @@ impl Default for GuideConfig {
             condition: Condition::ReturnToGo { discount: 0.99 },
             scale: 0.01,
             terminal_penalty: 100.0,
-            alpha: Alpha(1.3),
+            aim: Aim::Amplified,
+            alpha: Alpha::PAPER,
             ceiling: None,
             reweighting: Reweighting::None,
             prefer_top: None,
+            prefer_episodes: None,
         }
     }
 }
@@ -109,8 +76,17 @@ impl GuideConfig {
             return invalid("horizon", "must be at least 1".into());
         }
         let (Condition::ReturnToGo { discount } | Condition::WindowReturn { discount }) = self.condition;
-        for (what, value) in [("discount", Some(discount)), ("ceiling", self.ceiling), ("prefer_top", self.prefer_top)]
-        {
+        let fixed = match self.aim {
+            Aim::Amplified => None,
+            Aim::Fixed { quantile } => Some(quantile),
+        };
+        for (what, value) in [
+            ("discount", Some(discount)),
+            ("aim.fixed.quantile", fixed),
+            ("ceiling", self.ceiling),
+            ("prefer_top", self.prefer_top),
+            ("prefer_episodes", self.prefer_episodes),
+        ] {
             if let Some(value) = value.filter(|v| !(*v > 0.0 && *v <= 1.0)) {
                 return invalid(what, format!("{value} is not in (0, 1]"));
             }
@@ -135,8 +111,9 @@ pub struct Guide {
     seed: Seed,
     index: WindowIndex,
     conditions: Vec<f32>,
-    /// Running sum of the windows' weights; nothing where all weigh the same.
-    sums: Option<Vec<f64>>,
+    choice: Choice,
+    /// The condition asked of every window, where it is the same for all.
+    fixed: Option<f32>,
     /// The ceiling in condition units.
     ceiling: f32,
 }
@@ -147,24 +124,13 @@ impl Guide {
         config.validate()?;
         let index = WindowIndex::new(dataset, config.horizon)?;
         let conditions = conditions(&index, &config)?;
-        let sorted = (config.ceiling.is_some() || config.prefer_top.is_some()).then(|| {
-            let mut sorted = conditions.clone();
-            sorted.sort_unstable_by(f32::total_cmp);
-            sorted
-        });
-        let quantile = |q: f64, sorted: &[f32]| sorted[((sorted.len() - 1) as f64 * q).ceil() as usize];
-        let ceiling = match (config.ceiling, &sorted) {
-            (Some(q), Some(sorted)) => quantile(q, sorted),
-            _ => f32::INFINITY,
+        let fixed = match config.aim {
+            Aim::Amplified => None,
+            Aim::Fixed { quantile: q } => Some(quantile(q, &conditions)),
         };
-        let mut weights = config.reweighting.weights(&index, &conditions);
-        if let (Some(fraction), Some(sorted)) = (config.prefer_top, &sorted) {
-            let least = quantile(1.0 - fraction, sorted);
-            let weights = weights.get_or_insert_with(|| vec![1.0; conditions.len()]);
-            weights.iter_mut().zip(&conditions).filter(|(_, c)| **c < least).for_each(|(w, _)| *w = 0.0);
-        }
-        let sums = weights.map(running_sums).transpose()?;
-        Ok(Self { config, seed, index, conditions, sums, ceiling })
+        let ceiling = config.ceiling.map_or(f32::INFINITY, |q| quantile(q, &conditions));
+        let choice = Choice::new(&index, &conditions, &config)?;
+        Ok(Self { config, seed, index, conditions, choice, fixed, ceiling })
     }
 
     /// The config.
@@ -197,8 +163,36 @@ impl Guide {
         windows
     }
 
-    /// The condition asked of a window whose own is `condition`: amplified, but not beyond the ceiling.
+    /// The guide of a part of these data: so many of their episodes, drawn at random by `seed` until they have that share of
+    /// the transitions, or one episode at least. Conditions, and all that is fitted to them, are then the part's.
+    ///
+    /// # Errors
+    /// Where `share` is not in (0, 1].
+    pub fn part(&self, share: f64, seed: Seed) -> Result<Self> {
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(Error::Invalid {
+                what: "share of the episodes".into(),
+                why: format!("{share} is not in (0, 1]"),
+            });
+        }
+        let dataset = self.dataset();
+        let mut order: Vec<usize> = (0..dataset.episodes().len()).collect();
+        order.shuffle(&mut seed.rng());
+        let (mut builder, enough) = (Dataset::builder(dataset.spec().clone()), share * dataset.len() as f64);
+        for number in order {
+            builder.push_episode(dataset, number)?;
+            if builder.len() as f64 >= enough {
+                break;
+            }
+        }
+        Self::new(&builder.build()?, self.config.clone(), self.seed)
+    }
+
+    /// The condition asked of a window whose own is `condition`. Where it is amplified, it is not beyond the ceiling.
     pub fn ask(&self, condition: f32) -> f32 {
+        if let Some(fixed) = self.fixed {
+            return fixed;
+        }
         let amplified = self.config.alpha.amplify(f64::from(condition)) as f32;
         amplified.min(self.ceiling.max(condition))
     }
@@ -207,15 +201,7 @@ impl Guide {
     pub fn draw(&self, prompt: u64) -> usize {
         // One stream a prompt: how many are drawn at once does not change which.
         let mut rng = self.seed.fork("prompt", prompt).rng();
-        match &self.sums {
-            None => rng.random_range(0..self.index.len()),
-            Some(sums) => {
-                let total = sums[sums.len() - 1];
-                let drawn = rng.random::<f64>() * total;
-                // The product may round up to the total: then it is the first window that reaches it.
-                sums.partition_point(|&s| s <= drawn).min(sums.partition_point(|&s| s < total))
-            }
-        }
+        self.choice.draw(&mut rng)
     }
 
     /// The prompts `first .. first + count`, counted since the pool began, each asked for its amplified return.
@@ -252,28 +238,15 @@ fn conditions(index: &WindowIndex, config: &GuideConfig) -> Result<Vec<f32>> {
     }
 }
 
-/// Running sums of weights; fails where nothing has any weight.
-fn running_sums(mut weights: Vec<f64>) -> Result<Vec<f64>> {
-    let mut sum = 0.0;
-    for weight in &mut weights {
-        sum += *weight;
-        *weight = sum;
-    }
-    if sum > 0.0 && sum.is_finite() {
-        return Ok(weights);
-    }
-    Err(Error::Invalid { what: "reweighting".into(), why: format!("the windows' weights add up to {sum}") })
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use replay::{Spec, Transition};
 
     use super::*;
 
     /// Episodes of one observation (its row's number) whose every step pays `rewards[episode]`.
-    fn episodes(rewards: &[f32], steps: usize) -> Dataset {
+    pub(in super::super) fn episodes(rewards: &[f32], steps: usize) -> Dataset {
         let mut builder = Dataset::builder(Spec::new(1, 1));
         for (episode, &reward) in rewards.iter().enumerate() {
             for step in 0..steps {
@@ -293,12 +266,12 @@ mod tests {
         builder.build().unwrap()
     }
 
-    fn guide(dataset: &Dataset, config: GuideConfig) -> Guide {
+    pub(in super::super) fn guide(dataset: &Dataset, config: GuideConfig) -> Guide {
         Guide::new(dataset, config, Seed::new(5)).unwrap()
     }
 
     /// Window returns of four undiscounted steps at scale 1.
-    fn four_steps() -> GuideConfig {
+    pub(in super::super) fn four_steps() -> GuideConfig {
         let condition = Condition::WindowReturn { discount: 1.0 };
         GuideConfig { horizon: 4, condition, scale: 1.0, ..GuideConfig::default() }
     }
@@ -345,58 +318,33 @@ mod tests {
     }
 
     #[test]
-    fn the_top_fraction_alone_becomes_prompts() {
+    fn a_fixed_aim_asks_the_same_of_all() {
         let data = episodes(&[1.0, 5.0, 2.0, 4.0, 3.0], 4);
-        let top = guide(&data, GuideConfig { prefer_top: Some(0.4), alpha: Alpha(1.0), ..four_steps() });
-        let returns = top.prompts(0, 200).windows.returns;
-        assert!(returns.contains(&16.0) && returns.contains(&20.0));
-        assert!(returns.iter().all(|&r| r >= 16.0), "{returns:?}");
+        let asked = |quantile| {
+            let aim = Aim::Fixed { quantile };
+            guide(&data, GuideConfig { aim, ..four_steps() }).prompts(0, 50).windows
+        };
+        let best = asked(1.0);
+        assert_eq!(best.returns, [20.0; 50]);
+        assert!((0..5).all(|episode| best.origins.contains(&(4 * episode))), "prompts are drawn from all");
+        assert_eq!(asked(0.5).returns, [12.0; 50]);
     }
 
     #[test]
-    fn successful_episodes_are_drawn_by_their_weight() {
-        // One of four episodes succeeds and has far more windows: its share is c / (c + 3) all the same.
-        let mut builder = Dataset::builder(Spec::new(1, 1));
-        for (steps, reward) in [(6, 0.0), (50, 1.0), (6, 0.0), (9, 0.0)] {
-            for step in 0..steps {
-                let row = [0.0];
-                let reward = if step + 1 == steps { reward } else { 0.0 };
-                let t = Transition {
-                    observation: &row,
-                    action: &row,
-                    reward,
-                    next_observation: &row,
-                    terminated: false,
-                    truncated: step + 1 == steps,
-                };
-                builder.push(t).unwrap();
-            }
-        }
-        let data = builder.build().unwrap();
-        let reweighting = Reweighting::BySuccess { c: 9.0, above: 0.0 };
-        let guide = guide(&data, GuideConfig { reweighting, ..four_steps() });
-        let draws = 20_000;
-        let hits = (0..draws).filter(|&n| guide.index().episode(guide.draw(n)) == 1).count();
-        let share = hits as f64 / draws as f64;
-        assert!((share - 0.75).abs() < 4.0 * (0.75 * 0.25 / draws as f64).sqrt(), "{share}");
-    }
-
-    #[test]
-    fn weighted_draws_follow_the_weights() {
-        let data = episodes(&[0.0, 1.0, 2.0, 3.0], 4);
-        let reweighting = Reweighting::ByReturn { bins: 4, u: 0.001, q: 6.0, form: Default::default() };
-        let guide = guide(&data, GuideConfig { reweighting, ..four_steps() });
-        let weights = super::super::by_return(guide.conditions(), 4, 0.001, 6.0, Default::default());
-        let total: f64 = weights.iter().sum();
-        let draws = 20_000;
-        let mut counts = [0.0; 4];
-        (0..draws).for_each(|n| counts[guide.draw(n)] += 1.0);
-        let chi_square: f64 = weights
-            .iter()
-            .zip(counts)
-            .map(|(w, n)| (n - w / total * draws as f64).powi(2) / (w / total * draws as f64))
-            .sum();
-        assert!(chi_square < 16.27, "{chi_square}: beyond the 99.9% quantile for 3 degrees of freedom");
+    fn a_part_has_whole_episodes_and_conditions_of_its_own() {
+        let data = episodes(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0], 10);
+        let all = guide(&data, GuideConfig { aim: Aim::Fixed { quantile: 1.0 }, ..four_steps() });
+        let part = all.part(0.25, Seed::new(3)).unwrap();
+        assert_eq!((part.dataset().len(), part.dataset().episodes().len()), (30, 3));
+        assert!(part.dataset().episodes().iter().all(|episode| episode.rows.len() == 10));
+        let best = part.dataset().rewards().iter().copied().fold(0.0, f32::max);
+        assert_eq!(part.ask(0.0), 4.0 * best);
+        let again = |seed| all.part(0.25, Seed::new(seed)).unwrap().dataset().rewards().to_vec();
+        assert_eq!(again(3), part.dataset().rewards());
+        assert!((4..8).any(|seed| again(seed) != again(3)));
+        assert_eq!(all.part(1e-9, Seed::new(0)).unwrap().dataset().episodes().len(), 1);
+        assert_eq!(all.part(1.0, Seed::new(0)).unwrap().dataset().len(), 100);
+        assert!(all.part(0.0, Seed::new(0)).is_err() && all.part(1.1, Seed::new(0)).is_err());
     }
 
     #[test]
@@ -408,6 +356,8 @@ mod tests {
             GuideConfig { scale: 0.0, ..good.clone() },
             GuideConfig { ceiling: Some(1.1), ..good.clone() },
             GuideConfig { prefer_top: Some(0.0), ..good.clone() },
+            GuideConfig { prefer_episodes: Some(1.5), ..good.clone() },
+            GuideConfig { aim: Aim::Fixed { quantile: 0.0 }, ..good.clone() },
             GuideConfig { terminal_penalty: f64::NAN, ..good.clone() },
             GuideConfig { condition: Condition::ReturnToGo { discount: 0.0 }, ..good.clone() },
             GuideConfig { reweighting: Reweighting::BySuccess { c: 0.0, above: 0.0 }, ..good.clone() },

@@ -14,7 +14,9 @@
 //! alone, not of timing or of the number of workers: each window has a random stream of its own, and chunks are
 //! published strictly in the order of their numbers.
 
+mod aim;
 mod buffer;
+mod choice;
 mod config;
 mod error;
 mod exchange;
@@ -29,12 +31,13 @@ mod status;
 mod store;
 mod worker;
 
+pub use aim::{Aim, Alpha};
 pub use buffer::{Augmented, Monitor};
 pub use config::{AugmentConfig, Until};
 pub use error::{BoxError, Error, Failure};
 pub use filter::{Check, Filter, FilterConfig, Filtered, Rejections};
 pub use generator::{Blueprint, Generator, Learner, Learning, Progress, Prompts, Stop};
-pub use guide::{Alpha, Condition, Guide, GuideConfig};
+pub use guide::{Condition, Guide, GuideConfig};
 pub use mixed::Mixed;
 pub use pacing::Pacing;
 pub use pool::{Chunk, Pool};

@@ -74,6 +74,11 @@ pub struct S4rlBuffer<R> {
 }
 
 impl<R> S4rlBuffer<R> {
+    /// Noises the states of `inner`'s batches as appendix C.1 of the GTA paper says.
+    pub fn wrap(inner: R) -> Self {
+        Self::new(inner, S4rl::default())
+    }
+
     /// Noises the states of `inner`'s batches.
     pub fn new(inner: R, noise: S4rl) -> Self {
         Self { inner, std: noise.std, noise: Vec::new() }
@@ -184,8 +189,7 @@ mod tests {
             }
         }
         assert!((f64::sqrt(square / count) - 0.25).abs() < 0.01);
-        let again =
-            |seed| S4rlBuffer::new(dataset.clone(), S4rl::default()).sample(8, &mut Seed::new(seed).rng()).unwrap();
+        let again = |seed| S4rlBuffer::wrap(dataset.clone()).sample(8, &mut Seed::new(seed).rng()).unwrap();
         assert_eq!(again(1), again(1));
         assert_ne!(again(1), again(2));
     }

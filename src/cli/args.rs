@@ -28,6 +28,7 @@ const GTA_EXAMPLES: &str = "\
 Examples:
   gta quickstart                          everything once, without any file
   gta inspect hopper_medium-v2.hdf5       what is in a dataset
+  gta suggest hopper_medium-v2.hdf5       which mu and alpha suit it, and why
   gta train hopper_medium-v2.hdf5 --out runs/hopper
   gta augment hopper_medium-v2.hdf5 --folder runs/hopper --out more.hdf5 --transitions 1000000
   gta quality hopper_medium-v2.hdf5 more.hdf5 --env Hopper-v4
@@ -55,6 +56,7 @@ pub enum Command {
     Quickstart(QuickstartArgs),
     Collect(CollectArgs),
     Inspect(InspectArgs),
+    Suggest(SuggestArgs),
     Train(TrainArgs),
     Augment(AugmentArgs),
     Quality(QualityArgs),
@@ -152,6 +154,28 @@ pub struct InspectArgs {
     /// D4RL file, or Minari folder.
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+}
+
+/// Propose mu and alpha for a dataset, with the measured reasons.
+///
+/// Follows the guideline of the paper's section 5.5 (stay near what is good already, explore and exploit where there is
+/// room for improvement), and asks for no returns that the data does not have. Prints the settings as `--set` takes them.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  gta suggest hopper_medium-v2.hdf5
+  gta suggest mine.hdf5 --env Hopper-v4
+  gta suggest mine.hdf5 --json | jq .suggestion.measured")]
+pub struct SuggestArgs {
+    /// D4RL file, or Minari folder.
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// The task, whose reference returns say how good the data is [default: what the file or its name says]
+    #[arg(long, value_name = "ID")]
+    pub env: Option<EnvId>,
+    /// Transitions of a window, instead of the usual number.
+    #[arg(long, value_name = "N")]
+    pub horizon: Option<NonZeroUsize>,
 }
 
 /// The settings of a model and of what is generated with it.

@@ -41,6 +41,12 @@ impl Plan {
     }
 }
 
+/// What scores of a file refer to, by the task that it names, or by its own name.
+pub(super) fn references(report: &LoadReport) -> Option<ReferenceReturns> {
+    let stem = report.path.file_stem().map(|s| s.to_string_lossy().into_owned());
+    report.provenance.get("env").map(str::to_owned).or(stem).and_then(|name| ReferenceReturns::of(&name))
+}
+
 /// What the numbers of a dataset look like.
 #[derive(Debug, Serialize)]
 struct Statistics {
@@ -74,12 +80,9 @@ impl Statistics {
         for (i, name) in names.into_iter().enumerate() {
             add(name, dataset.observations(), spec.obs_dim, i);
         }
-        let stem = report.path.file_stem().map(|s| s.to_string_lossy().into_owned());
-        let task = report.provenance.get("env").map(str::to_owned).or(stem);
-        let reference = task.and_then(|name| ReferenceReturns::of(&name));
         Ok(Self {
             returns: Summary::of(&dataset.episode_returns()),
-            normalised_score: reference.map(|reference| reference.score(report.returns.mean)),
+            normalised_score: references(report).map(|references| references.score(report.returns.mean)),
             windows: WindowIndex::new(dataset, HORIZON)?.len(),
             columns,
         })

@@ -17,6 +17,7 @@ mod quality;
 mod quickstart;
 mod run;
 mod settings;
+mod suggest;
 mod train;
 mod watch;
 
@@ -72,6 +73,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Quickstart(args) => carry_out!(quickstart::QuickstartPlan, args),
         Command::Collect(args) => carry_out!(collect::Plan, args),
         Command::Inspect(args) => carry_out!(inspect::Plan, args),
+        Command::Suggest(args) => carry_out!(suggest::Plan, args),
         Command::Train(args) => carry_out!(train::Plan, args),
         Command::Augment(args) => carry_out!(augment::Plan, args),
         Command::Quality(args) => carry_out!(quality::Plan, args),

@@ -75,6 +75,17 @@ pub(super) struct Guided<'a> {
     condition: Option<Condition>,
     /// The condition twice, kept for the first half and dropped for the second.
     both: Option<Condition>,
+    inpainting: Option<Inpainting<'a>>,
+}
+
+/// Numbers of windows that are known and that the rest is to fit to. They stand in the place of what the network says
+/// of them at every noise level, so that they come out as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Inpainting<'a> {
+    /// Windows with the known numbers, `[B, T, D]`, normalised.
+    pub windows: &'a Tensor,
+    /// Where they are known, `[B, T, D]`, of kind `Bool`.
+    pub known: &'a Tensor,
 }
 
 impl<'a> Guided<'a> {
@@ -84,13 +95,14 @@ impl<'a> Guided<'a> {
         edm: &'a Edm,
         guidance: Guidance,
         condition: Option<&Tensor>,
+        inpainting: Option<Inpainting<'a>>,
     ) -> Self {
         let both = condition.filter(|_| needs_both(guidance.weight)).map(|value| {
             let keep = value.new_ones([value.size()[0], 1], (value.kind(), value.device()));
             Condition { value: value.repeat([2, 1]), keep: Some(Tensor::cat(&[&keep, &keep.zeros_like()], 0)) }
         });
         let condition = condition.map(|value| Condition::new(value.shallow_clone()));
-        Self { denoiser, edm, guidance, condition, both }
+        Self { denoiser, edm, guidance, condition, both, inpainting }
     }
 
     /// The guided `D(x; sigma)`, `[B, T, D]`.
@@ -125,7 +137,11 @@ impl<'a> Guided<'a> {
             _ => pass(&input, self.condition.as_ref()),
         };
         // eps is affine in D and D in F with the same scalars, so weighting F is weighting eps.
-        x * scalars.skip + output * scalars.out
+        let denoised = x * scalars.skip + output * scalars.out;
+        match self.inpainting {
+            Some(Inpainting { windows, known }) => windows.where_self(known, &denoised),
+            None => denoised,
+        }
     }
 }
 
@@ -142,7 +158,7 @@ mod tests {
     fn denoise(weight: f64, kind: GuidanceKind, condition: Option<&Tensor>) -> (Tensor, Tensor, Vec<i64>) {
         let edm = Edm::default();
         let denoiser = Gaussian::new(edm, 0.5, 0.3);
-        let guided = Guided::new(&denoiser, &edm, Guidance { weight, kind, above: 0.0 }, condition);
+        let guided = Guided::new(&denoiser, &edm, Guidance { weight, kind, above: 0.0 }, condition, None);
         let x = normal(1, &[2, 3, 4]);
         let (first, second) = (guided.denoise(&x, 0.7), guided.denoise_corrector(&x, 0.7));
         drop(guided);
@@ -187,8 +203,8 @@ mod tests {
         let (edm, value, x) = (Edm::default(), normal(2, &[2, 1]), normal(1, &[2, 3, 4]));
         let denoiser = Gaussian::new(edm, 0.5, 0.3);
         let guidance = Guidance { weight: 3.0, above: 0.7, ..Guidance::default() };
-        let guided = Guided::new(&denoiser, &edm, guidance, Some(&value));
-        let plain = Guided::new(&denoiser, &edm, Guidance::none(), Some(&value));
+        let guided = Guided::new(&denoiser, &edm, guidance, Some(&value), None);
+        let plain = Guided::new(&denoiser, &edm, Guidance::none(), Some(&value), None);
         assert_eq!(guided.denoise(&x, 0.69), plain.denoise(&x, 0.69));
         assert_eq!(guided.denoise_corrector(&x, 0.69), plain.denoise_corrector(&x, 0.69));
         assert!(distance(&guided.denoise(&x, 0.7), &plain.denoise(&x, 0.7)) > 1e-3);

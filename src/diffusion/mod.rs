@@ -30,7 +30,7 @@ pub use crate::training::{AdamW, AdamWConfig, Layout, Parameters, RateSchedule, 
 pub use denoiser::{Condition, Denoiser, DenoiserConfig};
 pub use edm::{Edm, Preconditioning};
 pub use ema::{Ema, EmaConfig};
-pub use guidance::{Guidance, GuidanceKind};
+pub use guidance::{Guidance, GuidanceKind, Inpainting};
 pub use mixer_unet::{MixerUnet, MixerUnetConfig};
 pub use model::{Model, ModelConfig, Snapshot};
 pub use noise::{NoiseSource, WindowNoise};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use super::guidance::Guided;
-use super::{Churn, Denoiser, Edm, Guidance, NoiseSource, Schedule};
+use super::{Churn, Denoiser, Edm, Guidance, Inpainting, NoiseSource, Schedule};
 use crate::{Error, Result};
 
 /// How windows are sampled.
@@ -66,6 +66,8 @@ pub struct Request<'a> {
     pub condition: Option<&'a Tensor>,
     /// How strongly the condition pulls.
     pub guidance: Guidance,
+    /// Numbers that are not to be generated.
+    pub inpainting: Option<Inpainting<'a>>,
 }
 
 impl Solver {
@@ -123,7 +125,7 @@ impl Solver {
             }
         };
         let schedule = self.schedule(edm, mu);
-        let guided = Guided::new(denoiser, edm, request.guidance, request.condition);
+        let guided = Guided::new(denoiser, edm, request.guidance, request.condition, request.inpainting);
         let mut x = noise.draw(0)? * schedule.start();
         if let Some(windows) = windows {
             x += windows;
@@ -231,7 +233,7 @@ mod tests {
 
     fn request<'a>(windows: &'a Tensor, mu: f64, condition: Option<&'a Tensor>, weight: f64) -> Request<'a> {
         let guidance = Guidance { weight, ..Guidance::none() };
-        Request { start: Start::Partial { windows, mu }, condition, guidance }
+        Request { start: Start::Partial { windows, mu }, condition, guidance, inpainting: None }
     }
 
     /// Largest distance of the solver's windows from where the deterministic flow ends, guided towards -1 from 0.5.
@@ -283,7 +285,8 @@ mod tests {
             (Solver::DpmSolver { steps: 64, eta: 0.5 }, 0.03),
         ] {
             let mut noise = WindowNoise::new(seeds.clone(), 32, 24, Device::Cpu);
-            let request = Request { start: Start::Noise, condition: None, guidance: Guidance::default() };
+            let request =
+                Request { start: Start::Noise, condition: None, guidance: Guidance::default(), inpainting: None };
             let out = solver.sample(&gaussian, &edm, &request, &mut noise, &mut |_, _| Ok(())).unwrap();
             let out = out.to_kind(Kind::Double);
             let (mean, variance) = (out.mean(None::<Kind>).double_value(&[]), out.var(true).double_value(&[]));
@@ -308,6 +311,49 @@ mod tests {
         // Half of its 11 steps are left from the middle: 11 evaluations.
         let paper = error(Solver::StochasticHeun { steps: 11, churn: Churn::default() });
         assert!(few < 0.35 && paper > 2.0 * few, "{few} and {paper}");
+    }
+
+    #[test]
+    fn known_numbers_come_out_as_they_are_and_the_rest_follows_them() {
+        // Pairs (u, v) with v = u + N(0, 0.3^2), u from N(0, 1): given v, the best guess of u is v / 1.09.
+        #[derive(Debug)]
+        struct Pairs(Edm);
+        impl Denoiser for Pairs {
+            fn forward(&self, x: &Tensor, noise: &Tensor, _: Option<&super::super::Condition>) -> Tensor {
+                let (sigma, data) = ((noise.double_value(&[0]) * 4.0).exp(), self.0.sigma_data);
+                let total = (sigma * sigma + data * data).sqrt();
+                let covariance = Tensor::from_slice2(&[[1.0, 1.0], [1.0, 1.09]]);
+                let noised = &covariance + Tensor::eye(2, (Kind::Double, Device::Cpu)) * (sigma * sigma);
+                let denoised = (x * total).matmul(&covariance.matmul(&noised.inverse()).transpose(0, 1));
+                (denoised - x * (data * data / total)) / (sigma * data / total)
+            }
+        }
+        let edm = exact_edm();
+        let windows = Tensor::from_slice(&[0.0, 2.0, 0.0, -1.5]).view([1, 2, 2]).repeat([400, 1, 1]);
+        let known = Tensor::from_slice(&[false, true, false, true]).view([1, 2, 2]).repeat([400, 1, 1]);
+        let sample = |solver: Solver, inpainting| {
+            let mut draw = |number: u64| -> Result<Tensor> { Ok(normal(500 + number, &[400, 2, 2])) };
+            let request = Request { inpainting, ..request(&windows, 0.9, None, 0.0) };
+            solver.sample(&Pairs(edm), &edm, &request, &mut draw, &mut |_, _| Ok(())).unwrap()
+        };
+        for solver in [
+            Solver::StochasticHeun { steps: 32, churn: Churn::default() },
+            Solver::Heun { steps: 24 },
+            Solver::DpmSolver { steps: 32, eta: 1.0 },
+        ] {
+            let out = sample(solver, Some(Inpainting { windows: &windows, known: &known }));
+            let column = |out: &Tensor, row, column| out.select(1, row).select(1, column);
+            for (row, value) in [(0, 2.0), (1, -1.5)] {
+                assert!((column(&out, row, 1) - value).abs().max().double_value(&[]) < 1e-4, "{solver:?}");
+                let mean = column(&out, row, 0).mean(None::<Kind>).double_value(&[]);
+                // Replacing is not conditioning: the rest is drawn towards what is known, but not all the way.
+                let share = mean / (value / 1.09);
+                assert!((0.5..1.1).contains(&share), "{solver:?}: {mean} beside {value}");
+            }
+            // Unconstrained pairs go where they like.
+            let free = sample(solver, None);
+            assert!((column(&free, 0, 1) - 2.0).abs().mean(None::<Kind>).double_value(&[]) > 0.3, "{solver:?}");
+        }
     }
 
     #[test]
@@ -338,7 +384,7 @@ mod tests {
         for solver in ALL {
             let sample = |start| {
                 let mut noise = WindowNoise::new(seeds.clone(), 4, 2, Device::Cpu);
-                let request = Request { start, condition: None, guidance: Guidance::none() };
+                let request = Request { start, condition: None, guidance: Guidance::none(), inpainting: None };
                 solver.sample(&gaussian, &edm, &request, &mut noise, &mut |_, _| Ok(())).unwrap()
             };
             assert_eq!(sample(Start::Partial { windows: &windows, mu: 1.0 }), sample(Start::Noise), "{solver:?}");

@@ -7,15 +7,16 @@ use std::thread::JoinHandle;
 use envs::{EnvId, Oracle};
 use replay::{Batch, Dataset, Replay, Seed, WindowIndex, Windows};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tch::Device;
 
 use super::config::{AugmentationConfig, ModelAugmentation, OversampleAugmentation, Ratio};
 use crate::agents::Experience;
-use crate::augment::{AugmentConfig, Augmented, Check, Mixed, Monitor, Pacing, Pool, Rejections};
-use crate::baselines::{S4rl, S4rlBuffer, SynthErBuffer};
+use crate::augment::{AugmentConfig, Augmented, Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::baselines::{Repeat, S4rl, S4rlBuffer};
 use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions, spread};
-use crate::gta::pick;
-use crate::{Error, GtaBuffer, Result, dynamics_check};
+use crate::method::{Method, MethodBuffer, pick};
+use crate::{Error, Result, dynamics_check};
 
 /// Transitions of a window that the data is judged by, where no generated ones say how many they have.
 const HORIZON: usize = 31;
@@ -61,47 +62,52 @@ pub enum Begun {
     Building(Box<Building>),
 }
 
+/// Where what is made is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept<'a> {
+    /// The folder of one augmentation: its pool, and its model where models are not shared.
+    pub own: &'a Path,
+    /// A folder for the models of several augmentations of one dataset: those that would train the same share it.
+    pub models: Option<&'a Path>,
+}
+
 impl Begun {
     pub(super) fn new(
         config: &AugmentationConfig,
         dataset: &Dataset,
         env: EnvId,
-        folder: &Path,
+        kept: Kept<'_>,
         device: Device,
     ) -> Result<Self> {
         Ok(match config {
             AugmentationConfig::None(_) => Self::Ready(Augmentation::None),
             AugmentationConfig::S4rl(s4rl) => Self::Ready(Augmentation::S4rl(S4rl::new(s4rl.std as f32))),
             AugmentationConfig::Oversample(oversample) => Self::Ready(oversampled(oversample, dataset)?),
-            AugmentationConfig::SynthEr(synther) => {
-                let mut config = synther.settings.clone();
-                fill_exactly(&mut config.augment.pacing, synther.transitions);
-                let folder = synther.folder.as_deref().unwrap_or(folder);
-                let builder = SynthErBuffer::builder(dataset.clone()).config(config).folder(folder).device(device);
-                let augmented = builder.build()?.into_augmented();
-                Self::Building(Box::new(synther.building(augmented, dataset, env)?))
-            }
-            AugmentationConfig::Gta(gta) => {
-                let mut config = gta.settings.clone();
-                fill_exactly(&mut config.augment.pacing, gta.transitions);
-                let folder = gta.folder.as_deref().unwrap_or(folder);
-                let builder = GtaBuffer::builder(dataset.clone()).config(config).folder(folder).device(device);
-                let augmented = builder.build()?.into_augmented();
-                Self::Building(Box::new(gta.building(augmented, dataset, env)?))
-            }
+            AugmentationConfig::SynthEr(synther) => synther.building(dataset, env, kept, device)?,
+            AugmentationConfig::Gta(gta) => gta.building(dataset, env, kept, device)?,
         })
     }
 }
 
-impl<S> ModelAugmentation<S> {
-    fn building(&self, augmented: Augmented<Dataset>, dataset: &Dataset, env: EnvId) -> Result<Building> {
-        let check = |most| dynamics_check(dataset, Oracle::new(env, None)?, most);
-        let check: Option<Check> = self.most_error.map(check).transpose()?;
-        let augmented = match check {
-            Some(check) => augmented.with_check(check),
-            None => augmented,
+impl<M: Method + Default> ModelAugmentation<M> {
+    fn building(&self, dataset: &Dataset, env: EnvId, kept: Kept<'_>, device: Device) -> Result<Begun> {
+        let mut settings = self.settings.clone();
+        fill_exactly(&mut settings.augment_mut().pacing, self.transitions);
+        let folder = match (&self.folder, kept.models) {
+            (Some(folder), _) => folder.clone(),
+            (None, None) => kept.own.to_owned(),
+            (None, Some(models)) => {
+                settings.augment_mut().store.get_or_insert_with(|| kept.own.join("pool"));
+                let key = Sha256::digest(settings.training_key().to_string());
+                models.join(key[..6].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+            }
         };
-        Ok(Building { augmented, transitions: self.transitions, ratio: self.ratio })
+        let mut builder = MethodBuffer::builder(dataset.clone()).config(settings).folder(folder).device(device);
+        if let Some(most) = self.most_error {
+            builder = builder.check(dynamics_check(dataset, Oracle::new(env, None)?, most)?);
+        }
+        let augmented = builder.build()?.into_augmented();
+        Ok(Begun::Building(Box::new(Building { augmented, transitions: self.transitions, ratio: self.ratio })))
     }
 }
 
@@ -111,8 +117,7 @@ fn oversampled(oversample: &OversampleAugmentation, dataset: &Dataset) -> Result
     let mut config = AugmentConfig { guide: guide.clone(), seed: *seed, ..AugmentConfig::default() };
     fill_exactly(&mut config.pacing, *transitions);
     let horizon = guide.horizon;
-    // Noise of deviation 0 leaves every prompt what it is.
-    let mut buffer = Augmented::new(dataset.clone(), Box::new(S4rl::new(0.0)), config)?;
+    let mut buffer = Augmented::new(dataset.clone(), Box::new(Repeat), config)?;
     buffer.fill_to(*transitions)?;
     Ok(Augmentation::Pooled(Frozen {
         ratio: oversample.ratio.of(dataset.len() as u64, buffer.pool().transitions()),
@@ -339,5 +344,13 @@ mod tests {
         let mean = (length - 1) as f64 / 2.0;
         // Standard error of 40 starts: 70 / sqrt(12 * 40) = 3.2.
         assert!((figures.data.reward.mean - mean).abs() < 10.0, "{} is not about {mean}", figures.data.reward.mean);
+    }
+
+    #[test]
+    fn windows_of_any_length_are_as_many_transitions() {
+        for (horizon, count) in [(31, 100), (1, 3100), (62, 50), (128, 25), (30, 104)] {
+            assert_eq!(as_many(100, horizon), count);
+            assert!((0..horizon).contains(&(as_many(100, horizon) * horizon - 3100)), "{horizon}");
+        }
     }
 }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use envs::{Collect, EnvId, ReferenceReturns};
-use replay::Dataset;
 use replay::formats::{self, LoadReport, minari};
+use replay::{Dataset, DatasetBuilder};
 use serde::{Deserialize, Serialize};
 
 use crate::eval::{mean, references};
@@ -21,6 +21,20 @@ pub struct DataConfig {
     pub path: Option<PathBuf>,
     /// A recording to be made by the simulator.
     pub collect: Option<CollectConfig>,
+    /// Only the first so many transitions, in whole episodes.
+    pub transitions: Option<usize>,
+    /// Other data of the same task, whose episodes follow: sets of mixed quality, as in appendix E.2.
+    pub add: Vec<Addition>,
+}
+
+/// Data added to other data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Addition {
+    /// D4RL file, or Minari folder.
+    pub path: PathBuf,
+    /// Only its first so many transitions, in whole episodes.
+    pub transitions: Option<usize>,
 }
 
 /// A recording.
@@ -62,6 +76,12 @@ impl DataConfig {
     /// Where the data is to come from; fails where that is not there.
     pub(super) fn source(&self, env: EnvId) -> Result<DataSource, Missing> {
         let missing = |key, why| Err(Missing { key, why });
+        if let Some(Addition { path, .. }) = self.add.iter().find(|added| !added.path.exists()) {
+            return missing("dataset.add", format!("there is no file or folder {}", path.display()));
+        }
+        if self.transitions == Some(0) || self.add.iter().any(|added| added.transitions == Some(0)) {
+            return missing("dataset", "transitions must be at least 1".into());
+        }
         match (&self.path, &self.collect, &self.id) {
             (Some(_), Some(_), _) => missing("dataset.collect", "a path is given too; one of them is enough".into()),
             (Some(path), None, _) if path.exists() => Ok(DataSource::File(path.clone())),
@@ -160,19 +180,30 @@ impl Data {
     ) -> Result<Self> {
         let name = config.name(env);
         let id = config.id.as_deref();
-        Ok(match source {
+        let (mut dataset, report, references) = match source {
             DataSource::File(path) => {
                 let (dataset, report) = formats::open(path)?;
-                let references = references(id, env, &report.provenance);
                 check_task(path, &dataset, env)?;
-                Self { dataset, references, report: Some(report), name }
+                let references = references(id, env, &report.provenance);
+                (dataset, Some(report), references)
             }
             DataSource::Recording(recording) => {
                 let total = recording.collect.steps;
                 let dataset = recording.record(&|done| progress(done, total))?;
-                Self { dataset, references: references(id, env, &recording.provenance()), report: None, name }
+                (dataset, None, references(id, env, &recording.provenance()))
             }
-        })
+        };
+        if config.transitions.is_some() || !config.add.is_empty() {
+            let mut builder = Dataset::builder(dataset.spec().clone());
+            push_first(&mut builder, &dataset, config.transitions)?;
+            for Addition { path, transitions } in &config.add {
+                let (added, _) = formats::open(path)?;
+                check_task(path, &added, env)?;
+                push_first(&mut builder, &added, *transitions)?;
+            }
+            dataset = builder.build()?;
+        }
+        Ok(Self { dataset, references, report, name })
     }
 
     /// The score of a return: normalised where the references are known, else the return itself.
@@ -189,6 +220,13 @@ impl Data {
     }
 }
 
+/// Appends the episodes of `dataset`, as many as it takes to have so many transitions of it.
+fn push_first(builder: &mut DatasetBuilder, dataset: &Dataset, transitions: Option<usize>) -> Result<()> {
+    let enough = transitions.unwrap_or(usize::MAX);
+    let first = dataset.episodes().iter().take_while(|episode| episode.rows.start < enough).count();
+    Ok((0..first).try_for_each(|number| builder.push_episode(dataset, number))?)
+}
+
 /// Fails where data cannot be of the task.
 fn check_task(path: &Path, dataset: &Dataset, env: EnvId) -> Result<()> {
     let task = envs::make(env)?.spec().clone();
@@ -201,4 +239,43 @@ fn check_task(path: &Path, dataset: &Dataset, env: EnvId) -> Result<()> {
         spec.obs_dim, spec.action_dim, task.obs_dim, task.action_dim
     );
     Err(crate::Error::Run { path: path.into(), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replay::formats::{Provenance, d4rl};
+
+    /// Episodes of the point mass, in a file.
+    fn recorded(folder: &Path, name: &str, seed: u64) -> (PathBuf, Dataset) {
+        let collect = CollectConfig { steps: 600, seed, ..CollectConfig::default() };
+        let dataset = collect.recording(EnvId::PointMass).unwrap().record(&|_| ()).unwrap();
+        let path = folder.join(name);
+        d4rl::write(&path, &dataset, &Provenance::new()).unwrap();
+        (path, dataset)
+    }
+
+    #[test]
+    fn sets_of_mixed_quality_are_whole_episodes_one_after_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let ((many, first), (few, second)) =
+            (recorded(folder.path(), "many.hdf5", 0), recorded(folder.path(), "few.hdf5", 1));
+        let load = |config: &DataConfig| {
+            let source = config.source(EnvId::PointMass).unwrap();
+            Data::load(config, EnvId::PointMass, &source, &|_, _| ()).unwrap().dataset
+        };
+        let add = vec![Addition { path: few.clone(), transitions: Some(1) }];
+        let mixed = load(&DataConfig { path: Some(many.clone()), add: add.clone(), ..DataConfig::default() });
+        let added = second.episodes()[0].rows.len();
+        assert_eq!((mixed.len(), mixed.episodes().len()), (first.len() + added, first.episodes().len() + 1));
+        assert_eq!(mixed.row(first.len()).observation, second.row(0).observation);
+        assert_eq!(mixed.episode_returns().last(), second.episode_returns().first());
+        let part = load(&DataConfig { path: Some(many.clone()), transitions: Some(2), ..DataConfig::default() });
+        assert_eq!(part.len(), first.episodes()[0].rows.len());
+
+        let gone = vec![Addition { path: folder.path().join("gone.hdf5"), transitions: None }];
+        let missing = DataConfig { path: Some(many), add: gone, ..DataConfig::default() };
+        let missing = missing.source(EnvId::PointMass).unwrap_err();
+        assert!(missing.key == "dataset.add" && missing.why.contains("gone.hdf5"), "{missing:?}");
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::json;
 use tch::Device;
 
-use super::augmentation::{Augmentation, Begun, Judging};
+use super::augmentation::{Augmentation, Begun, Judging, Kept};
 use super::config::RunConfig;
 use super::data::{Data, DataSource};
 use super::summary::Summary;
@@ -146,7 +146,8 @@ impl Run {
     /// For settings that do not fit the data.
     pub fn augment(&self, data: &Data) -> Result<Begun> {
         let folder = self.config.out.join("augmentation");
-        Begun::new(&self.config.augmentation, &data.dataset, self.config.env, &folder, self.device)
+        let kept = Kept { own: &folder, models: None };
+        Begun::new(&self.config.augmentation, &data.dataset, self.config.env, kept, self.device)
     }
 
     /// Trains and evaluates an agent for each seed, side by side, each in a thread of its own, and writes the summary.

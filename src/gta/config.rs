@@ -70,6 +70,20 @@ pub enum ConditionUnits {
     Scaled,
 }
 
+/// What windows are denoised towards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conditioning {
+    /// The return asked for ([`Aim`](crate::augment::Aim)), by guidance: the paper's.
+    #[default]
+    Return,
+    /// Nothing: windows come from the unconditional distribution, whatever was asked for (appendix F.1).
+    None,
+    /// Rewards: those of the prompt, each amplified by [`Alpha`](crate::augment::Alpha), stand in the place of the generated
+    /// ones at every noise level. There is no condition (appendix E.6).
+    RewardInpainting,
+}
+
 /// Settings of a GTA buffer. `Default` is what suits two CPU cores; [`GtaConfig::paper`] is the published setting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -86,6 +100,8 @@ pub struct GtaConfig {
     pub mu: Mu,
     /// How windows are sampled.
     pub solver: Solver,
+    /// What windows are denoised towards.
+    pub conditioning: Conditioning,
     /// How strongly the return asked for pulls.
     pub guidance: Guidance,
     /// How the end of a task is modelled.
@@ -116,6 +132,7 @@ impl GtaConfig {
             },
             mu: Mu(0.5),
             solver: Solver::default(),
+            conditioning: Conditioning::Return,
             guidance: Guidance::default(),
             terminals: Terminals::Marked { deviations: 5.0 },
             condition_units: ConditionUnits::Scaled,
@@ -151,7 +168,7 @@ impl GtaConfig {
     }
 
     /// The model for windows of `dataset`, whose conditions are `conditions`.
-    pub(super) fn model(&self, dataset: &Dataset, conditions: &[f32]) -> Result<ModelConfig> {
+    pub(super) fn model_config(&self, dataset: &Dataset, conditions: &[f32]) -> Result<ModelConfig> {
         let spec = dataset.spec();
         let condition = match self.condition_units {
             ConditionUnits::Standardised => Normalizer::fit(1, conditions.chunks(1))?,

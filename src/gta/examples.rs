@@ -96,3 +96,89 @@ impl Examples for TrainingWindows {
         window.returns[0]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use replay::{Dataset, Seed, Spec, Transition};
+
+    use super::*;
+    use crate::augment::{Condition, GuideConfig};
+
+    /// Two episodes of three steps that pay -1, 0 and 1; the first ends the task.
+    fn guide(ends: bool) -> Guide {
+        let mut builder = Dataset::builder(Spec::new(1, 1));
+        for (episode, step) in (0..2).flat_map(|episode| (0..3).map(move |step| (episode, step))) {
+            let last = step == 2;
+            let row = Transition {
+                observation: &[step as f32],
+                action: &[0.5],
+                reward: step as f32 - 1.0,
+                next_observation: &[step as f32 + 1.0],
+                terminated: ends && last && episode == 0,
+                truncated: last && (episode == 1 || !ends),
+            };
+            builder.push(row).unwrap();
+        }
+        let condition = Condition::WindowReturn { discount: 1.0 };
+        let config = GuideConfig { horizon: 4, condition, scale: 1.0, terminal_penalty: 0.0, ..GuideConfig::default() };
+        Guide::new(&builder.build().unwrap(), config, Seed::new(0)).unwrap()
+    }
+
+    fn reward(windows: &Windows, step: usize) -> f32 {
+        windows.transition(0, step).reward
+    }
+
+    #[test]
+    fn an_end_is_marked_by_deviations_below_the_lowest_reward() {
+        let guide = guide(true);
+        let code = TerminalCode::new(Terminals::Marked { deviations: 6.0 }, &guide);
+        // Rewards deviate by sqrt(2/3): six of them and the range of 2 from the highest lead 6 deviations below the lowest.
+        let deviation = f32::sqrt(2.0 / 3.0);
+        assert!(
+            (code.mark - (6.0 * deviation + 2.0)).abs() < 1e-5 && (code.below - (-1.0 - 3.0 * deviation)).abs() < 1e-5
+        );
+        let examples = TrainingWindows::new(&guide, code);
+        let (mut values, mut mask) = (vec![0.0; 15], vec![0.0; 15]);
+        assert_eq!(examples.read(0, &mut values, &mut mask), 0.0);
+        assert!((values[8] - (1.0 - code.mark)).abs() < 1e-5, "the last reward is marked: {values:?}");
+        assert_eq!((values[2], values[5]), (-1.0, 0.0));
+        // Three transitions, the state they led to, and nothing of what follows.
+        assert_eq!(mask, [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        examples.read(1, &mut values, &mut mask);
+        assert_eq!(values[8], 1.0, "a time limit is no end of the task");
+    }
+
+    #[test]
+    fn a_marked_reward_ends_a_window_and_reads_as_it_was() {
+        let guide = guide(true);
+        let code = TerminalCode::new(Terminals::Marked { deviations: 6.0 }, &guide);
+        let mut windows = guide.windows(&[0]);
+        code.write_all(&mut windows);
+        assert!(reward(&windows, 2) < code.below);
+        code.read(&mut windows, 0);
+        assert_eq!((windows.terminated[0], windows.lengths[0]), (true, 3));
+        assert!((reward(&windows, 2) - 1.0).abs() < 1e-5);
+        // The first mark counts, wherever it is; a window without one goes on.
+        let dim = windows.row_dim();
+        windows.window_mut(0)[dim + dim - 1] = code.below - 0.1;
+        code.read(&mut windows, 0);
+        assert_eq!((windows.terminated[0], windows.lengths[0]), (true, 2));
+        let mut windows = guide.windows(&[0]);
+        code.read(&mut windows, 0);
+        assert_eq!((windows.terminated[0], windows.lengths[0]), (false, 3));
+    }
+
+    #[test]
+    fn without_ends_or_where_they_are_copied_nothing_is_marked() {
+        for (guide, terminals) in
+            [(guide(false), Terminals::Marked { deviations: 6.0 }), (guide(true), Terminals::Copied)]
+        {
+            let code = TerminalCode::new(terminals, &guide);
+            let before = guide.windows(&[0]);
+            let mut windows = before.clone();
+            code.write_all(&mut windows);
+            code.read(&mut windows, 0);
+            assert_eq!(windows, before);
+        }
+    }
+}

@@ -1,17 +1,15 @@
 //! From prompts to new windows: partial noising, and denoising under the return asked for.
 
-use std::sync::Arc;
-
 use replay::Windows;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tch::Device;
+use tch::{Device, Tensor};
 
-use super::config::{GtaConfig, Mu};
+use super::config::{Conditioning, GtaConfig, Mu};
 use super::examples::TerminalCode;
-use crate::augment::{Blueprint, BoxError, Generator, Prompts, Stop};
-use crate::diffusion::{Guidance, Model, Request, Snapshot, Solver, Start};
-use crate::{Result, background, native, tensor};
+use crate::augment::{Alpha, Blueprint, BoxError, Generator, Prompts, Stop};
+use crate::diffusion::{Guidance, Inpainting, Model, Request, Snapshot, Solver, Start};
+use crate::{Result, method, native, tensor};
 
 /// A trained model and how to sample from it, at rest.
 #[derive(Clone, Debug)]
@@ -28,12 +26,15 @@ pub struct GtaBlueprint {
 struct Sampling {
     mu: Mu,
     solver: Solver,
+    conditioning: Conditioning,
     guidance: Guidance,
+    alpha: Alpha,
 }
 
 impl GtaBlueprint {
     pub(super) fn new(snapshot: Snapshot, config: &GtaConfig, code: TerminalCode, device: Device) -> Self {
-        let sampling = Sampling { mu: config.mu, solver: config.solver, guidance: config.guidance };
+        let GtaConfig { mu, solver, conditioning, guidance, .. } = *config;
+        let sampling = Sampling { mu, solver, conditioning, guidance, alpha: config.guide().alpha };
         // One intra-op thread for each worker: several workers use the cores better than one with several threads,
         // and the numbers do not depend on how many there are.
         Self { snapshot, sampling, code, device, threads: 1 }
@@ -78,6 +79,10 @@ impl Generator for GtaGenerator {
     fn generate(&mut self, prompts: &Prompts) -> Result<Windows, BoxError> {
         let (config, device) = (self.model.config(), self.model.device());
         let mut windows = prompts.windows.clone();
+        let inpainted = self.sampling.conditioning == Conditioning::RewardInpainting;
+        if inpainted {
+            amplify_rewards(&mut windows, self.sampling.alpha);
+        }
         self.code.write_all(&mut windows);
         config.normalizer.normalize(&mut windows.values);
         let mut conditions = windows.returns.clone();
@@ -86,12 +91,14 @@ impl Generator for GtaGenerator {
         let (count, rows, dim) = (windows.len() as i64, config.rows as i64, config.row_dim as i64);
         let start = tensor::from_host(&windows.values, &[count, rows, dim], device)?;
         let condition = tensor::from_host(&conditions, &[count, 1], device)?;
+        let known = inpainted.then(|| rewards_of(&windows, device));
         let request = Request {
             start: Start::Partial { windows: &start, mu: self.sampling.mu.get() },
-            condition: Some(&condition),
+            condition: (self.sampling.conditioning == Conditioning::Return).then_some(&condition),
             guidance: self.sampling.guidance,
+            inpainting: known.as_ref().map(|known| Inpainting { windows: &start, known }),
         };
-        windows.values = background::sample(&self.model, &self.sampling.solver, &request, prompts, &self.stop)?;
+        windows.values = method::sample(&self.model, &self.sampling.solver, &request, prompts, &self.stop)?;
         for index in 0..windows.len() {
             self.code.read(&mut windows, index);
             blank_padding(&mut windows, index);
@@ -104,6 +111,27 @@ impl Generator for GtaGenerator {
     }
 }
 
+/// Amplifies the reward of every transition.
+fn amplify_rewards(windows: &mut Windows, alpha: Alpha) {
+    let dim = windows.row_dim();
+    for index in 0..windows.len() {
+        let length = windows.lengths[index] as usize;
+        for row in windows.window_mut(index)[..length * dim].chunks_exact_mut(dim) {
+            row[dim - 1] = alpha.amplify(f64::from(row[dim - 1])) as f32;
+        }
+    }
+}
+
+/// Where the rewards of transitions lie, `[B, T, D]`.
+fn rewards_of(windows: &Windows, device: Device) -> Tensor {
+    let (rows, dim) = (windows.horizon() + 1, windows.row_dim());
+    let mut known = vec![false; windows.len() * rows * dim];
+    for (known, &length) in known.chunks_exact_mut(rows * dim).zip(&windows.lengths) {
+        known.iter_mut().skip(dim - 1).step_by(dim).take(length as usize).for_each(|known| *known = true);
+    }
+    Tensor::from_slice(&known).view([windows.len() as i64, rows as i64, dim as i64]).to_device(device)
+}
+
 /// Gives a window the form real ones have: after its last transition the state it led to, again and again, with action
 /// and reward zero. The model is not asked for those numbers.
 fn blank_padding(windows: &mut Windows, index: usize) {
@@ -114,9 +142,4 @@ fn blank_padding(windows: &mut Windows, index: usize) {
         row[..obs].copy_from_slice(&last);
         row[obs..].fill(0.0);
     }
-}
-
-/// Shares a blueprint as the trait object that buffers take.
-pub(super) fn share(blueprint: GtaBlueprint) -> Arc<dyn Blueprint> {
-    Arc::new(blueprint)
 }

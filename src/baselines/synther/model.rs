@@ -1,16 +1,13 @@
 //! Single transitions as what a diffusion model learns and generates.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
 use replay::{Dataset, Spec, Windows};
 use sha2::{Digest, Sha256};
 use tch::Device;
 
 use super::config::SynthErConfig;
-use crate::augment::{Blueprint, BoxError, Generator, Learner, Learning, Prompts, Stop};
-use crate::diffusion::{Examples, Guidance, Model, ModelConfig, Normalizer, Request, Snapshot, Solver, Start, Trainer};
-use crate::{Result, background, native};
+use crate::augment::{Blueprint, BoxError, Generator, Prompts, Stop};
+use crate::diffusion::{Examples, Guidance, Model, ModelConfig, Normalizer, Request, Snapshot, Solver, Start};
+use crate::{Result, method, native};
 
 /// A generated mark above this ends the task.
 const TERMINAL: f32 = 0.5;
@@ -39,7 +36,7 @@ impl Examples for TransitionExamples {
 }
 
 /// Everything about the model but its weights. Terminals keep their units, as published.
-fn model(config: &SynthErConfig, dataset: &Dataset) -> Result<ModelConfig> {
+pub(super) fn model_config(config: &SynthErConfig, dataset: &Dataset) -> Result<ModelConfig> {
     let (examples, dim) = (TransitionExamples(dataset.clone()), numbers(dataset.spec()));
     let (mut values, mut mask) = (vec![0.0; dataset.len() * dim], vec![0.0; dim]);
     for (index, row) in values.chunks_exact_mut(dim).enumerate() {
@@ -57,45 +54,6 @@ fn model(config: &SynthErConfig, dataset: &Dataset) -> Result<ModelConfig> {
     })
 }
 
-/// Trains, or goes on training, the diffusion model of a [`SynthErConfig`].
-pub struct SynthErLearner {
-    config: SynthErConfig,
-    folder: Option<PathBuf>,
-    device: Device,
-}
-
-impl SynthErLearner {
-    /// Name of the training checkpoint in a buffer's folder.
-    pub const CHECKPOINT: &str = "model.safetensors";
-
-    /// A learner that keeps its checkpoint in `folder`, if any, and goes on from the one it finds there.
-    pub fn new(config: SynthErConfig, folder: Option<PathBuf>, device: Device) -> Self {
-        Self { config, folder, device }
-    }
-
-    /// The trainer, where it was left or at its start.
-    fn trainer(&self, task: &Learning<'_>, checkpoint: Option<&Path>) -> Result<Trainer> {
-        let (config, device) = (self.config.trainer.clone(), self.device);
-        let model = model(&self.config, task.dataset())?;
-        let examples = Arc::new(TransitionExamples(task.dataset().clone()));
-        match checkpoint.filter(|path| path.exists()) {
-            Some(path) => Trainer::resume(path, config, model, examples, task.seed(), device),
-            None => Trainer::new(config, model, examples, task.seed(), device),
-        }
-    }
-}
-
-impl Learner for SynthErLearner {
-    fn learn(&mut self, task: &Learning<'_>) -> Result<Arc<dyn Blueprint>, BoxError> {
-        self.config.validate()?;
-        let path = self.folder.as_ref().map(|folder| folder.join(Self::CHECKPOINT));
-        let mut trainer = self.trainer(task, path.as_deref())?;
-        background::train(&mut trainer, path.as_deref().map(|path| (path, self.config.checkpoint_every)), task)?;
-        let snapshot = trainer.snapshot()?;
-        Ok(Arc::new(SynthErBlueprint { snapshot, solver: self.config.solver, device: self.device }))
-    }
-}
-
 /// A trained model and how to sample from it, at rest.
 #[derive(Clone, Debug)]
 pub struct SynthErBlueprint {
@@ -105,6 +63,10 @@ pub struct SynthErBlueprint {
 }
 
 impl SynthErBlueprint {
+    pub(super) fn new(snapshot: Snapshot, solver: Solver, device: Device) -> Self {
+        Self { snapshot, solver, device }
+    }
+
     /// The model.
     pub fn snapshot(&self) -> &Snapshot {
         &self.snapshot
@@ -137,8 +99,8 @@ pub struct SynthErGenerator {
 
 impl Generator for SynthErGenerator {
     fn generate(&mut self, prompts: &Prompts) -> Result<Windows, BoxError> {
-        let request = Request { start: Start::Noise, condition: None, guidance: Guidance::none() };
-        let values = background::sample(&self.model, &self.solver, &request, prompts, &self.stop)?;
+        let request = Request { start: Start::Noise, condition: None, guidance: Guidance::none(), inpainting: None };
+        let values = method::sample(&self.model, &self.solver, &request, prompts, &self.stop)?;
         let mut windows = prompts.windows.clone();
         for (index, numbers) in values.chunks_exact(self.model.config().row_dim).enumerate() {
             write(&mut windows, index, numbers);
@@ -166,8 +128,9 @@ fn write(windows: &mut Windows, index: usize, numbers: &[f32]) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SynthErLearner;
     use super::*;
-    use crate::augment::{Guide, GuideConfig};
+    use crate::augment::{Guide, GuideConfig, Learner, Learning};
     use crate::diffusion::{DenoiserConfig, EmaConfig, RateSchedule, ResidualMlpConfig, TrainerConfig};
     use replay::{Seed, Transition, fill_normal};
 
@@ -234,7 +197,7 @@ mod tests {
 
     #[test]
     fn terminals_keep_their_units() {
-        let model = model(&config(), &dataset()).unwrap();
+        let model = model_config(&config(), &dataset()).unwrap();
         assert_eq!((model.rows, model.row_dim), (1, 5));
         assert_eq!((model.normalizer.mean[4], model.normalizer.std[4]), (0.0, 1.0));
         assert!((model.normalizer.std[2] - 2.0).abs() < 0.1, "rewards are normalised: {:?}", model.normalizer);

@@ -17,7 +17,7 @@ pub struct QualityRecord {
     pub quality: Result<Quality, String>,
 }
 
-/// A thread that judges windows when told to. It is started by [`GtaBuffer::watch_quality`](super::GtaBuffer), holds
+/// A thread that judges windows when told to. It is started by [`MethodBuffer::watch_quality`](super::MethodBuffer), holds
 /// one set of windows at a time, reports failures in its records, and is joined on drop after its current set.
 pub struct QualityWatch {
     every: u64,

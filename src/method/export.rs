@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use replay::Dataset;
 use replay::formats::{self, Provenance};
-use replay::{Dataset, Ending};
 
-use super::config::GtaConfig;
-use super::generator::GtaBlueprint;
+use super::Method;
 use crate::Result;
 use crate::augment::Blueprint;
 
@@ -39,31 +38,24 @@ pub enum Contents {
 pub(super) fn joined(first: &Dataset, second: &Dataset) -> Result<Dataset> {
     let mut builder = Dataset::builder(first.spec().clone());
     for dataset in [first, second] {
-        for episode in dataset.episodes() {
-            for row in episode.rows.clone() {
-                builder.push(dataset.row(row))?;
-            }
-            if episode.ending == Ending::Unfinished {
-                builder.end_episode();
-            }
-        }
+        (0..dataset.episodes().len()).try_for_each(|number| builder.push_episode(dataset, number))?;
     }
     Ok(builder.build()?)
 }
 
 /// Writes `dataset` and returns where it lies.
-pub(super) fn write(
+pub(super) fn write<M: Method>(
     target: Target<'_>,
     dataset: &Dataset,
-    config: &GtaConfig,
-    model: Option<&GtaBlueprint>,
+    settings: &M,
+    model: Option<&M::Model>,
     source: Option<&str>,
 ) -> Result<PathBuf> {
     let mut provenance = Provenance::new();
-    provenance.set("algorithm", "GTA (Lee et al., NeurIPS 2024)");
+    provenance.set("algorithm", M::NAME);
     provenance.set("generator", concat!("gta-rl ", env!("CARGO_PKG_VERSION")));
-    provenance.set("config", serde_json::to_string(config).expect("a configuration is plain data"));
-    provenance.set("seed", config.augment.seed);
+    provenance.set("config", serde_json::to_string(settings).expect("a configuration is plain data"));
+    provenance.set("seed", settings.augment().seed);
     if let Some(model) = model {
         provenance.set("model_hash", model.fingerprint());
     }
