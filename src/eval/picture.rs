@@ -188,7 +188,8 @@ impl Panel {
         svg.into_text()
     }
 
-    fn title(&self) -> &str {
+    /// Its heading.
+    pub fn title(&self) -> &str {
         let (Self::Histogram { title, .. }
         | Self::Scatter { title, .. }
         | Self::Curves { title, .. }

@@ -107,20 +107,25 @@ impl<S> ModelAugmentation<S> {
 
 /// Real windows drawn as prompts, as they are.
 fn oversampled(oversample: &OversampleAugmentation, dataset: &Dataset) -> Result<Augmentation> {
-    let OversampleAugmentation { transitions, guide, seed, .. } = oversample;
+    // Noise of deviation 0 leaves every prompt what it is.
+    Ok(Augmentation::Pooled(noised(oversample, S4rl::new(0.0), dataset)?))
+}
+
+/// Real windows drawn as prompts, with noise on their states.
+pub(super) fn noised(drawn: &OversampleAugmentation, noise: S4rl, dataset: &Dataset) -> Result<Frozen> {
+    let OversampleAugmentation { transitions, guide, seed, .. } = drawn;
     let mut config = AugmentConfig { guide: guide.clone(), seed: *seed, ..AugmentConfig::default() };
     fill_exactly(&mut config.pacing, *transitions);
     let horizon = guide.horizon;
-    // Noise of deviation 0 leaves every prompt what it is.
-    let mut buffer = Augmented::new(dataset.clone(), Box::new(S4rl::new(0.0)), config)?;
+    let mut buffer = Augmented::new(dataset.clone(), Box::new(noise), config)?;
     buffer.fill_to(*transitions)?;
-    Ok(Augmentation::Pooled(Frozen {
-        ratio: oversample.ratio.of(dataset.len() as u64, buffer.pool().transitions()),
+    Ok(Frozen {
+        ratio: drawn.ratio.of(dataset.len() as u64, buffer.pool().transitions()),
         horizon,
         model: "none".into(),
         rejected: buffer.status().rejected,
         pool: buffer.pool(),
-    }))
+    })
 }
 
 /// Has a pool be filled with so many transitions and then rest, so that what it holds depends on nothing else.
