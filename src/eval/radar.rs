@@ -45,7 +45,7 @@ impl Spoke {
         let (low, high) = self.ends_of(&places);
         let share = |&place: &f64| match place {
             _ if !place.is_finite() => INNER,
-            _ if high > low => INNER + (1.0 - INNER) * (place - low) / (high - low),
+            _ if high > low => INNER + (1.0 - INNER) * ((place - low) / (high - low)),
             _ => 1.0,
         };
         places.iter().map(share).collect()

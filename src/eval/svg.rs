@@ -139,7 +139,8 @@ mod tests {
         #[test]
         fn escaped_text_has_no_mark_up_and_loses_nothing_visible(text in r#"[a-z<>&"\u{0}-\u{1f} ]{0,40}"#) {
             let safe = escaped(&text);
-            prop_assert!(!safe.contains(['<', '>', '"', '\u{7}']));
+            let marks = safe.contains(['<', '>', '"', '\u{7}']);
+            prop_assert!(!marks, "{}", safe);
             let back = safe.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&");
             let visible: String = text.chars().filter(|c| !c.is_control() || "\n\t".contains(*c)).collect();
             prop_assert_eq!(back, visible);

@@ -71,7 +71,7 @@ impl ReportSizes {
 /// Prompts are drawn from all windows alike and no simulator rejects any, as in the paper.
 impl Default for ReportConfig {
     fn default() -> Self {
-        Self::of_kinds(&["s4rl", "synther", "gta"], &[]).expect("the kinds above are known")
+        Self::of_kinds(&Self::KINDS, &[]).expect("these kinds are known")
     }
 }
 
@@ -82,6 +82,9 @@ struct Listed {
 }
 
 impl ReportConfig {
+    /// The augmentations of the paper's tables.
+    pub const KINDS: [&str; 3] = ["s4rl", "synther", "gta"];
+
     /// Augmentations of these kinds with the report's defaults, changed by `changes`.
     ///
     /// # Errors

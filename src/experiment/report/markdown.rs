@@ -21,6 +21,11 @@ pub(super) const NOTES: [&str; 4] = [
 ];
 
 impl Report {
+    /// The table of a measure.
+    pub fn table(&self, metric: Metric) -> Table {
+        self.grid(metric).to_table(str::to_owned)
+    }
+
     /// Tables 21 to 25, and what is particular to each dataset.
     pub fn to_markdown(&self) -> String {
         let mut text = String::from("# Quality of generated data\n\n");
@@ -28,7 +33,7 @@ impl Report {
         for metric in Metric::ALL {
             let grid = self.grid(metric);
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "## {}\n\n{}", heading(metric), grid.to_table().to_markdown());
+            let _ = writeln!(text, "## {}\n\n{}", metric.heading(), grid.to_table(plain).to_markdown());
         }
         for dataset in &self.datasets {
             let _ = writeln!(
@@ -48,13 +53,16 @@ impl Report {
     }
 }
 
-/// The heading of a table.
-pub(super) fn heading(metric: Metric) -> String {
-    let (better, unit) = match metric {
-        Metric::DynamicMse => ("less is better", ", hundredths"),
-        _ => ("more is better", ""),
-    };
-    format!("Table {}: {} ({better}{unit})", metric.table(), metric.title().to_lowercase())
+impl Metric {
+    /// The heading of its table.
+    pub fn heading(self) -> String {
+        let better = if self.more_is_better() { "more is better" } else { "less is better" };
+        let unit = if self.unit() == 1.0 { "" } else { ", hundredths" };
+        // But for abbreviations, titles go on in small letters.
+        let title = self.title();
+        let small = title[..1].to_lowercase() + &title[1..];
+        format!("Table {}: {small} ({better}{unit})", self.table())
+    }
 }
 
 /// Text that Markdown takes as it is, on one line.
@@ -65,12 +73,13 @@ fn plain(text: &str) -> String {
 }
 
 impl Grid {
-    fn to_table(&self) -> Table {
+    /// The table, in which `name` is what a dataset's name is written as.
+    fn to_table(&self, name: fn(&str) -> String) -> Table {
         let mut table = Table::new(["dataset", "data"].into_iter().chain(self.columns.iter().map(String::as_str)));
         for row in &self.rows {
             let figures = [&row.data].into_iter().chain(&row.cells);
             let cells = figures.map(|figure| figure.as_ref().map_or("-".into(), |figure| in_line(&self.text(figure))));
-            table.push([plain(&row.dataset)].into_iter().chain(cells));
+            table.push([name(&row.dataset)].into_iter().chain(cells));
             if let Some(paper) = &row.paper {
                 let cells = paper.cells.iter().map(|cell| cell.map_or("-".into(), |value| self.paper_text(value)));
                 let whose = if paper.own { "" } else { ", other data" };
@@ -172,7 +181,6 @@ const REASONS: [Reason; 5] = [
 #[cfg(test)]
 mod tests {
     use super::super::tests::report;
-    use super::*;
 
     #[test]
     fn every_table_dataset_and_augmentation_is_there() {
