@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod quality;
 mod quickstart;
+mod report;
 mod run;
 mod settings;
 mod suggest;
@@ -79,6 +80,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Quality(args) => carry_out!(quality::Plan, args),
         Command::Run(args) => carry_out!(run::Plan, args),
         Command::Compare(args) => carry_out!(compare::Plan, args),
+        Command::Report(args) => carry_out!(report::Plan, args),
         Command::Bench(args) => carry_out!(bench::Plan, args),
         Command::Doctor => doctor::run(console.json()),
     };

@@ -59,13 +59,14 @@ impl Training {
 
 /// Runs `work`, which waits for the buffer behind `monitor`, and shows what the buffer does meanwhile.
 pub fn during<T>(console: &Console, monitor: Monitor, work: impl FnOnce() -> T) -> (T, Seen) {
-    let mut view = View { console, shown: Shown::Nothing, seen: Seen::default() };
+    let mut view = View::new(console);
     let result = while_looking(|| view.show(&monitor.status()), work);
     view.end(&monitor.status());
     (result, view.seen)
 }
 
-struct View<'a> {
+/// What a buffer does, as shown.
+pub struct View<'a> {
     console: &'a Console,
     shown: Shown,
     seen: Seen,
@@ -77,8 +78,14 @@ enum Shown {
     Filling(Progress),
 }
 
-impl View<'_> {
-    fn show(&mut self, status: &Status) {
+impl<'a> View<'a> {
+    /// Nothing was seen yet.
+    pub fn new(console: &'a Console) -> Self {
+        Self { console, shown: Shown::Nothing, seen: Seen::default() }
+    }
+
+    /// Shows the status of a moment.
+    pub fn show(&mut self, status: &Status) {
         match &status.phase {
             Phase::Learning { step, total, loss } => {
                 if !matches!(self.shown, Shown::Training(_)) {
@@ -111,7 +118,7 @@ impl View<'_> {
     }
 
     /// Nothing more will happen, for better or worse.
-    fn end(&mut self, status: &Status) {
+    pub fn end(&mut self, status: &Status) {
         if matches!(status.phase, Phase::Failed { .. }) {
             self.shown = Shown::Nothing;
             return;

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::axis::Axis;
-use super::picture::{Keys, STYLES};
 use super::stats::{mean, standard_deviation};
+use super::svg::{Keys, MUTED, STYLES};
 
 /// A named curve: at each x a value and how far it may be off.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +85,7 @@ pub(super) fn curves(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], se
     }
     if let Some(level) = level {
         let [_, y] = at(0.0, level.value);
-        let stroke = r##"fill="none" stroke="#777777" stroke-width="1.2" stroke-dasharray="1 3""##;
+        let stroke = format!(r#"fill="none" stroke="{MUTED}" stroke-width="1.2" stroke-dasharray="1 3""#);
         keys.svg.line(format_args!(r#"<path d="M{x0:.1} {y:.1}H{x1:.1}" {stroke}/>"#));
         let text = format!("{} ({:.1})", level.name, level.value);
         keys.key(|x, y| format!(r#"<path d="M{x:.1} {y:.1}h24" {stroke}/>"#), &text);

@@ -1,26 +1,24 @@
-//! Histograms, scatter plots and curves side by side, as one self-contained SVG picture.
+//! Histograms, scatter plots, curves and radars side by side, as one self-contained SVG picture.
 
 use std::fmt::Write;
 
 use super::axis::Axis;
 use super::curves::{Curve, Level, curves};
 use super::quality::{Measured, WindowReturn};
+use super::radar::{Spoke, radar};
 use super::stats::{mean, pearson, quantile};
+use super::svg::{INK, Keys, LINE, STYLES, Svg, escaped};
 use super::table::number;
 
-/// Okabe and Ito's colours, which colour-blind readers tell apart, and a dash pattern for those who see none.
-pub(super) const STYLES: [(&str, &str); 5] =
-    [("#0072B2", ""), ("#D55E00", ""), ("#009E73", "6 3"), ("#000000", "2 2"), ("#CC79A7", "8 3 2 3")];
 /// Size of a panel in pixels, and the space in it left and right of the plot and below it, for labels.
 const WIDTH: f64 = 430.0;
 const HEIGHT: f64 = 350.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 18.0;
 const BELOW: f64 = 50.0;
-/// Height of the picture's title, of a panel's title, and of a line of its legend.
+/// Height of the picture's title, and of a panel's.
 const TITLE: f64 = 40.0;
 const PANEL_TITLE: f64 = 26.0;
-const LINE: f64 = 17.0;
 /// Space between the legend and the plot.
 const GAP: f64 = 8.0;
 /// Most panels side by side; more go below.
@@ -84,6 +82,15 @@ pub enum Panel {
         series: Vec<Curve>,
         /// Something that does not change, to compare with.
         level: Option<Level>,
+    },
+    /// How several things compare in several respects at once, each on a spoke of its own: a polygon for each thing.
+    Radar {
+        /// Heading.
+        title: String,
+        /// What is compared.
+        series: Vec<String>,
+        /// In what, clockwise from the top; three or more.
+        spokes: Vec<Spoke>,
     },
 }
 
@@ -150,9 +157,9 @@ impl Picture {
         let columns = self.panels.len().clamp(1, COLUMNS);
         let (lines, line_height) = (self.panels.len().div_ceil(columns).max(1), HEIGHT + legend);
         let (width, height) = (WIDTH * columns as f64, TITLE + line_height * lines as f64);
-        let mut svg = Svg(String::new());
+        let mut svg = Svg::new();
         svg.line(format_args!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#222222">"##
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="{INK}">"##
         ));
         svg.line(format_args!(r##"<rect width="{width}" height="{height}" fill="#FFFFFF"/>"##));
         svg.text([width / 2.0, 26.0], "middle", r#" font-size="17" font-weight="bold""#, &self.title);
@@ -162,85 +169,57 @@ impl Picture {
             panel.draw(&mut svg, [x, y], place);
         }
         svg.line(format_args!("</svg>"));
-        svg.0
+        svg.into_text()
     }
 }
 
 impl Panel {
+    /// The panel alone as an SVG element for a page: on no background, as wide as the page lets it be.
+    pub fn to_svg(&self) -> String {
+        let legend = self.legend_lines() as f64 * LINE + GAP;
+        let height = HEIGHT + legend;
+        let mut svg = Svg::new();
+        let label = escaped(self.title());
+        svg.line(format_args!(
+            r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="{INK}">"##
+        ));
+        self.draw(&mut svg, [0.0, 0.0], [LEFT, PANEL_TITLE + legend, WIDTH - RIGHT, height - BELOW]);
+        svg.line(format_args!("</svg>"));
+        svg.into_text()
+    }
+
+    /// Its heading.
+    pub fn title(&self) -> &str {
+        let (Self::Histogram { title, .. }
+        | Self::Scatter { title, .. }
+        | Self::Curves { title, .. }
+        | Self::Radar { title, .. }) = self;
+        title
+    }
+
     /// Lines of the legend: one for each series with data, and those that explain marks.
     fn legend_lines(&self) -> usize {
         match self {
             Self::Histogram { series, .. } => series.len(),
             Self::Scatter { series, .. } => series.len() + 1,
             Self::Curves { series, level, .. } => series.len() + usize::from(level.is_some()),
+            Self::Radar { series, .. } => series.len(),
         }
     }
 
     /// Draws the panel whose upper left corner is at `[x, y]`, and its plot into `[x, y, x, y]`, below a legend.
     fn draw(&self, svg: &mut Svg, [left, top]: [f64; 2], place: [f64; 4]) {
-        let (Self::Histogram { title, .. } | Self::Scatter { title, .. } | Self::Curves { title, .. }) = self;
         let bold = r#" font-size="14" font-weight="bold""#;
-        svg.text([left + LEFT, top + 14.0], "start", bold, title);
-        let mut keys = Keys { svg, x: left + LEFT, y: top + PANEL_TITLE + 6.0 };
+        svg.text([left + LEFT, top + 14.0], "start", bold, self.title());
+        let mut keys = Keys::new(svg, [left + LEFT, top + PANEL_TITLE + 6.0]);
         match self {
             Self::Histogram { x_label, series, .. } => histogram(&mut keys, place, x_label, series),
             Self::Scatter { x_label, y_label, series, .. } => scatter(&mut keys, place, [x_label, y_label], series),
             Self::Curves { x_label, y_label, series, level, .. } => {
                 curves(&mut keys, place, [x_label, y_label], series, level.as_ref());
             }
+            Self::Radar { series, spokes, .. } => radar(&mut keys, place, series, spokes),
         }
-    }
-}
-
-/// The text of an SVG file, line by line.
-pub(super) struct Svg(String);
-
-impl Svg {
-    pub(super) fn line(&mut self, arguments: std::fmt::Arguments<'_>) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "{arguments}");
-    }
-
-    fn text(&mut self, [x, y]: [f64; 2], anchor: &str, attributes: &str, text: &str) {
-        let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        // Control characters are not allowed in XML, not even escaped.
-        let text: String = text.chars().filter(|c| !c.is_control()).collect();
-        self.line(format_args!(r#"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}"{attributes}>{text}</text>"#));
-    }
-
-    /// Ticks, grid and labels of both axes around a plot.
-    pub(super) fn axes(&mut self, [x0, y0, x1, y1]: [f64; 4], axes: [&Axis; 2], labels: [&str; 2]) {
-        for (tick, label) in axes[0].ticks() {
-            let x = x0 + (x1 - x0) * axes[0].share(tick);
-            self.line(format_args!(r##"<path d="M{x:.1} {y0:.1}V{y1:.1}" stroke="#E6E6E6"/>"##));
-            self.text([x, y1 + 17.0], "middle", "", &label);
-        }
-        for (tick, label) in axes[1].ticks() {
-            let y = y1 - (y1 - y0) * axes[1].share(tick);
-            self.line(format_args!(r##"<path d="M{x0:.1} {y:.1}H{x1:.1}" stroke="#E6E6E6"/>"##));
-            self.text([x0 - 7.0, y + 4.0], "end", "", &label);
-        }
-        self.line(format_args!(r##"<path d="M{x0:.1} {y0:.1}V{y1:.1}H{x1:.1}" fill="none" stroke="#444444"/>"##));
-        self.text([(x0 + x1) / 2.0, y1 + 38.0], "middle", "", labels[0]);
-        let (x, y) = (x0 - 47.0, (y0 + y1) / 2.0);
-        self.text([x, y], "middle", &format!(r#" transform="rotate(-90 {x:.1} {y:.1})""#), labels[1]);
-    }
-}
-
-/// The legend of a panel, written downwards.
-pub(super) struct Keys<'a> {
-    pub(super) svg: &'a mut Svg,
-    x: f64,
-    y: f64,
-}
-
-impl Keys<'_> {
-    /// A sample of a series' style (an SVG element around `[x, y]`) and what it stands for.
-    pub(super) fn key(&mut self, sample: impl FnOnce(f64, f64) -> String, text: &str) {
-        let sample = sample(self.x, self.y);
-        self.svg.line(format_args!("{sample}"));
-        self.svg.text([self.x + 32.0, self.y + 4.0], "start", "", text);
-        self.y += LINE;
     }
 }
 
@@ -336,7 +315,7 @@ fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Po
     // The part of the line of equal values that lies in the plot.
     let ([x_low, x_high], [y_low, y_high]) = (x_axis.ends(), y_axis.ends());
     let (start, end) = (x_low.max(y_low), x_high.min(y_high));
-    let line = r##"fill="none" stroke="#222222" stroke-width="1.2" stroke-dasharray="5 4""##;
+    let line = format!(r#"fill="none" stroke="{INK}" stroke-width="1.2" stroke-dasharray="5 4""#);
     if start < end {
         let ([a, b], [c, d]) = (at([start; 2]), at([end; 2]));
         keys.svg.line(format_args!(r#"<path d="M{a:.1} {b:.1}L{c:.1} {d:.1}" {line}/>"#));

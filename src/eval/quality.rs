@@ -136,7 +136,7 @@ pub struct Judged {
 }
 
 /// Returns of one window.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowReturn {
     /// The return it was asked to have.
     pub asked: Option<f64>,

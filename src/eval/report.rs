@@ -82,6 +82,18 @@ const FIGURES: [Figure; 43] = [
     ("obs_dim", |q| Some(q.obs_dim as f64)),
 ];
 
+impl Quality {
+    /// All figures by name, in the order of the CSV file; `None` where one was not measured.
+    pub fn figures(&self) -> impl Iterator<Item = (&'static str, Option<f64>)> {
+        FIGURES.iter().map(|(name, of)| (*name, of(self)))
+    }
+
+    /// The names of all figures, in the same order.
+    pub fn figure_names() -> impl Iterator<Item = &'static str> {
+        FIGURES.iter().map(|(name, _)| *name)
+    }
+}
+
 impl QualityReport {
     /// All sets to show, the floor's first, with their names.
     fn named(&self) -> Vec<(&str, &Quality)> {
@@ -143,9 +155,9 @@ impl QualityReport {
 
     /// All figures, unrounded, as CSV: one line a set, an empty cell where a figure was not measured.
     pub fn to_csv(&self) -> String {
-        let mut table = Table::new(["set"].into_iter().chain(FIGURES.iter().map(|(name, _)| *name)));
+        let mut table = Table::new(["set"].into_iter().chain(Quality::figure_names()));
         for (name, quality) in self.named() {
-            let figures = FIGURES.iter().map(|(_, of)| of(quality).map(|v| v.to_string()).unwrap_or_default());
+            let figures = quality.figures().map(|(_, figure)| figure.map(|v| v.to_string()).unwrap_or_default());
             table.push([name.into()].into_iter().chain(figures));
         }
         table.to_csv()

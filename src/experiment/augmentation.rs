@@ -12,7 +12,7 @@ use tch::Device;
 
 use super::config::{AugmentationConfig, ModelAugmentation, OversampleAugmentation, Ratio};
 use crate::agents::Experience;
-use crate::augment::{AugmentConfig, Augmented, Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::augment::{AugmentConfig, Augmented, Learner, Mixed, Monitor, Pacing, Pool, Rejections};
 use crate::baselines::{Repeat, S4rl, S4rlBuffer};
 use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions, spread};
 use crate::method::{Method, MethodBuffer, pick};
@@ -62,9 +62,9 @@ pub enum Begun {
     Building(Box<Building>),
 }
 
-/// Where what is made is kept.
+/// Where what is made is places.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kept<'a> {
+pub(super) struct Places<'a> {
     /// The folder of one augmentation: its pool, and its model where models are not shared.
     pub own: &'a Path,
     /// A folder for the models of several augmentations of one dataset: those that would train the same share it.
@@ -76,28 +76,30 @@ impl Begun {
         config: &AugmentationConfig,
         dataset: &Dataset,
         env: EnvId,
-        kept: Kept<'_>,
+        places: Places<'_>,
         device: Device,
     ) -> Result<Self> {
         Ok(match config {
             AugmentationConfig::None(_) => Self::Ready(Augmentation::None),
             AugmentationConfig::S4rl(s4rl) => Self::Ready(Augmentation::S4rl(S4rl::new(s4rl.std as f32))),
-            AugmentationConfig::Oversample(oversample) => Self::Ready(oversampled(oversample, dataset)?),
-            AugmentationConfig::SynthEr(synther) => synther.building(dataset, env, kept, device)?,
-            AugmentationConfig::Gta(gta) => gta.building(dataset, env, kept, device)?,
+            AugmentationConfig::Oversample(oversample) => {
+                Self::Ready(Augmentation::Pooled(drawn(oversample, Repeat, dataset)?))
+            }
+            AugmentationConfig::SynthEr(synther) => synther.building(dataset, env, places, device)?,
+            AugmentationConfig::Gta(gta) => gta.building(dataset, env, places, device)?,
         })
     }
 }
 
 impl<M: Method + Default> ModelAugmentation<M> {
-    fn building(&self, dataset: &Dataset, env: EnvId, kept: Kept<'_>, device: Device) -> Result<Begun> {
+    fn building(&self, dataset: &Dataset, env: EnvId, places: Places<'_>, device: Device) -> Result<Begun> {
         let mut settings = self.settings.clone();
         fill_exactly(&mut settings.augment_mut().pacing, self.transitions);
-        let folder = match (&self.folder, kept.models) {
+        let folder = match (&self.folder, places.models) {
             (Some(folder), _) => folder.clone(),
-            (None, None) => kept.own.to_owned(),
+            (None, None) => places.own.to_owned(),
             (None, Some(models)) => {
-                settings.augment_mut().store.get_or_insert_with(|| kept.own.join("pool"));
+                settings.augment_mut().store.get_or_insert_with(|| places.own.join("pool"));
                 let key = Sha256::digest(settings.training_key().to_string());
                 models.join(key[..6].iter().map(|byte| format!("{byte:02x}")).collect::<String>())
             }
@@ -111,21 +113,21 @@ impl<M: Method + Default> ModelAugmentation<M> {
     }
 }
 
-/// Real windows drawn as prompts, as they are.
-fn oversampled(oversample: &OversampleAugmentation, dataset: &Dataset) -> Result<Augmentation> {
-    let OversampleAugmentation { transitions, guide, seed, .. } = oversample;
+/// Real windows drawn as prompts, and what becomes of them `by` something that needs no training.
+pub(super) fn drawn(drawn: &OversampleAugmentation, by: impl Learner + 'static, dataset: &Dataset) -> Result<Frozen> {
+    let OversampleAugmentation { transitions, guide, seed, .. } = drawn;
     let mut config = AugmentConfig { guide: guide.clone(), seed: *seed, ..AugmentConfig::default() };
     fill_exactly(&mut config.pacing, *transitions);
     let horizon = guide.horizon;
-    let mut buffer = Augmented::new(dataset.clone(), Box::new(Repeat), config)?;
+    let mut buffer = Augmented::new(dataset.clone(), Box::new(by), config)?;
     buffer.fill_to(*transitions)?;
-    Ok(Augmentation::Pooled(Frozen {
-        ratio: oversample.ratio.of(dataset.len() as u64, buffer.pool().transitions()),
+    Ok(Frozen {
+        ratio: drawn.ratio.of(dataset.len() as u64, buffer.pool().transitions()),
         horizon,
         model: "none".into(),
         rejected: buffer.status().rejected,
         pool: buffer.pool(),
-    }))
+    })
 }
 
 /// Has a pool be filled with so many transitions and then rest, so that what it holds depends on nothing else.
@@ -309,7 +311,7 @@ mod tests {
         let dataset = builder.build().unwrap();
         let guide = GuideConfig { horizon: 2, prefer_top: Some(0.25), ..GuideConfig::default() };
         let oversample = OversampleAugmentation { transitions: 60, guide, ..OversampleAugmentation::default() };
-        let Augmentation::Pooled(frozen) = oversampled(&oversample, &dataset).unwrap() else { panic!("no pool") };
+        let frozen = drawn(&oversample, Repeat, &dataset).unwrap();
         assert!(frozen.pool.transitions() >= 60 && frozen.rejected == Rejections::default());
         let windows = pick(&frozen.pool, 20, Seed::new(0)).unwrap();
         // The last row of a window is a state alone.
@@ -319,7 +321,7 @@ mod tests {
             assert!(observation >= 20.0, "{observation} is not among the best quarter by return to go");
         }
         let union = OversampleAugmentation { ratio: Ratio::Union, ..oversample };
-        let Augmentation::Pooled(union) = oversampled(&union, &dataset).unwrap() else { panic!("no pool") };
+        let union = drawn(&union, Repeat, &dataset).unwrap();
         let drawn = union.pool.transitions() as f64;
         assert_eq!((frozen.ratio, union.ratio), (0.5, drawn / (drawn + 40.0)));
     }

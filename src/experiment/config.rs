@@ -75,14 +75,14 @@ impl Default for EvaluationConfig {
 const DECIDED: [&str; 4] = ["ratio", "pacing", "until", "store"];
 
 /// Takes those out of the settings in `augmentation`.
-fn without_decided(mut augmentation: Value) -> Value {
+pub(super) fn without_decided(mut augmentation: Value) -> Value {
     if let Some(augment) = augmentation.pointer_mut("/settings/augment").and_then(Value::as_object_mut) {
         DECIDED.iter().for_each(|key| drop(augment.remove(*key)));
     }
     augmentation
 }
 
-fn plain(value: impl Serialize) -> Value {
+pub(super) fn plain(value: impl Serialize) -> Value {
     serde_json::to_value(value).expect("settings are plain data")
 }
 
@@ -200,14 +200,14 @@ impl RunConfig {
 }
 
 /// TOML has no null: what is not set is left out.
-fn drop_nulls(value: &mut Value) {
+pub(super) fn drop_nulls(value: &mut Value) {
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|_, field| !field.is_null());
         fields.values_mut().for_each(drop_nulls);
     }
 }
 
-fn first_difference(path: &str, ours: &Value, theirs: &Value) -> Option<String> {
+pub(super) fn first_difference(path: &str, ours: &Value, theirs: &Value) -> Option<String> {
     match (ours, theirs) {
         (Value::Object(a), Value::Object(b)) => {
             let keys = a.keys().chain(b.keys().filter(|key| !a.contains_key(*key)));

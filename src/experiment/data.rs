@@ -228,7 +228,7 @@ fn push_first(builder: &mut DatasetBuilder, dataset: &Dataset, transitions: Opti
 }
 
 /// Fails where data cannot be of the task.
-fn check_task(path: &Path, dataset: &Dataset, env: EnvId) -> Result<()> {
+pub(super) fn check_task(path: &Path, dataset: &Dataset, env: EnvId) -> Result<()> {
     let task = envs::make(env)?.spec().clone();
     let spec = dataset.spec();
     if (spec.obs_dim, spec.action_dim) == (task.obs_dim, task.action_dim) {

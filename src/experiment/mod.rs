@@ -1,4 +1,5 @@
-//! One TOML file is one run: data, augmentation, agents with several seeds, evaluation.
+//! One TOML file is one run: data, augmentation, agents with several seeds, evaluation. One command is a [`Report`] of
+//! the quality of what augmentations make.
 //!
 //! ```text
 //!   run.toml ── RunConfig ──▶ Run ── data ──▶ augment ──▶ train: one thread a seed ──▶ Summary
@@ -18,6 +19,7 @@ mod data;
 mod events;
 mod log;
 mod paper;
+mod report;
 mod run;
 mod summary;
 mod training;
@@ -33,6 +35,10 @@ pub use data::{CollectConfig, Data, DataConfig};
 pub use events::{EventFile, Scalar};
 pub use log::Log;
 pub use paper::{ConfigFile, table_1};
+pub use report::{
+    AugmentationReport, DataReport, DatasetReport, Generated, Metric, Published, Rendered, Report, ReportConfig,
+    ReportRun, ReportSizes, Seconds, Source, Versions,
+};
 pub use run::Run;
 pub use summary::{DataSummary, GeneratedSummary, SeedSummary, Summary};
 pub use training::Progress;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use serde_json::json;
 use tch::Device;
 
-use super::augmentation::{Augmentation, Begun, Judging, Kept};
+use super::augmentation::{Augmentation, Begun, Judging, Places};
 use super::config::RunConfig;
 use super::data::{Data, DataSource};
 use super::summary::Summary;
@@ -59,14 +59,7 @@ impl Run {
             why: missing.why,
         })?;
         let device = config.device.resolve().map_err(|error| wrong(error.to_string()))?;
-        fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
-        let path = folder.join("lock");
-        let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(wrong("another process is at it".into())),
-            Err(TryLockError::Error(error)) => return Err(Error::io(path)(error)),
-        }
+        let lock = held(&folder)?;
         let kept = folder.join(Self::CONFIG);
         if kept.exists() {
             if !resume {
@@ -146,8 +139,8 @@ impl Run {
     /// For settings that do not fit the data.
     pub fn augment(&self, data: &Data) -> Result<Begun> {
         let folder = self.config.out.join("augmentation");
-        let kept = Kept { own: &folder, models: None };
-        Begun::new(&self.config.augmentation, &data.dataset, self.config.env, kept, self.device)
+        let places = Places { own: &folder, models: None };
+        Begun::new(&self.config.augmentation, &data.dataset, self.config.env, places, self.device)
     }
 
     /// Trains and evaluates an agent for each seed, side by side, each in a thread of its own, and writes the summary.
@@ -194,6 +187,20 @@ impl Run {
         summary.write(&config.out)?;
         tracing::info!(seconds = began.elapsed().as_secs_f64(), "run done");
         Ok(summary)
+    }
+}
+
+/// Makes a folder and holds it: no other process may use it while the file returned is open.
+pub(super) fn held(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let path = folder.join("lock");
+    let lock = File::options().create(true).truncate(false).write(true).open(&path).map_err(Error::io(&path))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::Run { path: folder.into(), why: "another process is at it".into() })
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io(path)(error)),
     }
 }
 

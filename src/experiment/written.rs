@@ -40,6 +40,8 @@ struct Entry {
 #[derive(Clone, Debug)]
 enum Item {
     Table(Vec<Entry>),
+    /// Tables in an array, `[[like.this]]`, as entries without a key.
+    List(Vec<Entry>),
     Value(Value),
 }
 
@@ -78,6 +80,24 @@ impl Written {
         self.find(path).map(|entry| json(&entry.item))
     }
 
+    /// The tables of the array at `key`, each as settings of its own in which it is the group `name`; nothing where
+    /// there is no such array.
+    pub fn each(&self, key: &str, name: &str) -> Option<Vec<Self>> {
+        let Item::List(tables) = &self.find(key)?.item else { return None };
+        let alone = |table: &Entry| Self {
+            file: self.file.clone(),
+            entries: vec![Entry { key: name.into(), ..table.clone() }],
+        };
+        Some(tables.iter().map(alone).collect())
+    }
+
+    /// The same settings without the one at `path`.
+    pub fn without(&self, path: &str) -> Self {
+        let mut without = self.clone();
+        remove(&mut without.entries, path);
+        without
+    }
+
     /// Lays what is written over `base`, whose keys are all there are.
     ///
     /// A group with a `kind` that is written with another one starts afresh, as does an enum that serde writes as a
@@ -108,7 +128,7 @@ impl Written {
             };
             match &entry.item {
                 Item::Table(inner) => self.overlay(field, inner, &path)?,
-                Item::Value(value) => *field = value.clone(),
+                other => *field = json(other),
             }
         }
         Ok(())
@@ -125,9 +145,7 @@ impl Written {
         let mut leaves = Vec::new();
         collect_leaves(&self.entries, "", &mut leaves);
         let culprit = leaves.iter().filter(|leaf| leaf.starts_with(group)).find(|leaf| {
-            let mut without = self.clone();
-            remove(&mut without.entries, leaf);
-            let merged = without.over(base.clone());
+            let merged = self.without(leaf).over(base.clone());
             merged.is_ok_and(|merged| deserialized::<T>(merged).map_or_else(|(_, other)| other != why, |_| true))
         });
         let key = culprit.map_or(group, String::as_str);
@@ -175,7 +193,7 @@ impl Written {
             found = Some(entry);
             at = match &entry.item {
                 Item::Table(inner) => inner,
-                Item::Value(_) => const { &Vec::new() },
+                _ => const { &Vec::new() },
             };
         }
         found
@@ -191,7 +209,7 @@ impl Written {
                 }
                 match &entry.item {
                     Item::Table(inner) => search(inner, &path, name),
-                    Item::Value(_) => None,
+                    _ => None,
                 }
             })
         }
@@ -199,7 +217,7 @@ impl Written {
             "" => search(&self.entries, "", name),
             _ => match &self.find(group)?.item {
                 Item::Table(inner) => search(inner, group, name),
-                Item::Value(_) => None,
+                _ => None,
             },
         }
     }
@@ -216,7 +234,7 @@ fn collect_leaves(entries: &[Entry], path: &str, into: &mut Vec<String>) {
         let path = join(path, &entry.key);
         match &entry.item {
             Item::Table(inner) => collect_leaves(inner, &path, into),
-            Item::Value(_) => into.push(path),
+            _ => into.push(path),
         }
     }
 }
@@ -256,7 +274,7 @@ fn set(entries: &mut Vec<Entry>, path: &str, value: &Value) -> Result<Vec<String
             Ok(dropped)
         }
         (Some(rest), Item::Table(inner)) => set(inner, rest, value),
-        (Some(_), Item::Value(_)) => Err(format!("'{key}' is one setting, not a group of them")),
+        (Some(_), _) => Err(format!("'{key}' is one setting, not a group of them")),
     }
 }
 
@@ -293,11 +311,24 @@ fn entries(table: &DeTable<'_>, text: &str, file: &str) -> Result<Vec<Entry>> {
         let name = key.get_ref().to_string();
         let item = match value.get_ref() {
             DeValue::Table(inner) => Item::Table(self::entries(inner, text, file)?),
+            DeValue::Array(values) if !values.is_empty() && values.iter().all(|v| v.get_ref().is_table()) => {
+                Item::List(listed(values, text, file)?)
+            }
             plain => Item::Value(plain_value(plain).map_err(|why| wrong(&format!("{file}:{line}"), &name, why))?),
         };
         entries.push(Entry { key: name, origin: Origin::Line(line), item });
     }
     Ok(entries)
+}
+
+/// The tables of an array; each of them has the line on which it begins.
+fn listed(values: &[toml::Spanned<DeValue<'_>>], text: &str, file: &str) -> Result<Vec<Entry>> {
+    let table = |value: &toml::Spanned<DeValue<'_>>| {
+        let entries = value.get_ref().as_table().map_or(Ok(Vec::new()), |table| entries(table, text, file))?;
+        let origin = Origin::Line(line_at(text, value.span().start));
+        Ok(Entry { key: String::new(), origin, item: Item::Table(entries) })
+    };
+    values.iter().map(table).collect()
 }
 
 /// A TOML value as JSON. Counts may be written as `1e5`.
@@ -339,6 +370,7 @@ fn float(text: &str) -> Result<Value, String> {
 fn json(item: &Item) -> Value {
     match item {
         Item::Table(entries) => tabled(entries),
+        Item::List(tables) => Value::Array(tables.iter().map(|table| json(&table.item)).collect()),
         Item::Value(value) => value.clone(),
     }
 }
@@ -363,98 +395,4 @@ impl fmt::Display for Change {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde::{Deserialize, Serialize};
-    use serde_json::json;
-
-    use super::*;
-
-    #[derive(Debug, Serialize, Deserialize, PartialEq)]
-    #[serde(deny_unknown_fields)]
-    struct Inner {
-        batch: u64,
-        rate: f64,
-    }
-
-    #[derive(Debug, Serialize, Deserialize, PartialEq)]
-    #[serde(tag = "kind", rename_all = "snake_case")]
-    enum Tagged {
-        One(Inner),
-        Two { depth: u32 },
-    }
-
-    #[derive(Debug, Serialize, Deserialize, PartialEq)]
-    #[serde(deny_unknown_fields)]
-    struct Whole {
-        updates: u64,
-        agent: Tagged,
-        seeds: Vec<u64>,
-    }
-
-    fn base() -> Value {
-        json!({"updates": 10, "agent": {"kind": "one", "batch": 256, "rate": 0.1}, "seeds": [0]})
-    }
-
-    fn read(text: &str, changes: &[(&str, Value)]) -> Result<Whole> {
-        let changes: Vec<Change> =
-            changes.iter().map(|(key, value)| Change { key: (*key).into(), value: value.clone() }).collect();
-        let written = Written::parse("run.toml", text, &changes)?;
-        written.read_over(&base())
-    }
-
-    #[test]
-    fn what_is_written_lies_over_the_defaults_and_changes_over_both() {
-        let text = "updates = 1e3\nseeds = [3, 0x10]\n[agent]\nbatch = 1_024\n";
-        let whole = read(text, &[("agent.rate", json!(2)), ("seeds", json!([5]))]).unwrap();
-        let agent = Tagged::One(Inner { batch: 1024, rate: 2.0 });
-        assert_eq!(whole, Whole { updates: 1000, agent, seeds: vec![5] });
-        let two = read("agent.kind = 'two'\nagent.depth = 3", &[]).unwrap();
-        assert_eq!(two.agent, Tagged::Two { depth: 3 });
-        // Another kind starts afresh, the same one does not.
-        let changes = [("agent.kind", json!("two")), ("agent.depth", json!(4))];
-        assert_eq!(read("[agent]\nbatch = 3\nkind = 'one'", &changes).unwrap().agent, Tagged::Two { depth: 4 });
-        let mut written = Written::parse("run.toml", "[agent]\nbatch = 3\nkind = 'one'", &[]).unwrap();
-        assert_eq!(set(&mut written.entries, "agent.kind", &json!("two")).unwrap(), ["batch"], "dropped, and said so");
-        assert!(set(&mut written.entries, "agent.depth", &json!(4)).unwrap().is_empty());
-        let same = read("[agent]\nkind = 'one'\nbatch = 3", &[("agent.kind", json!("one"))]).unwrap();
-        assert_eq!(same.agent, Tagged::One(Inner { batch: 3, rate: 0.1 }));
-    }
-
-    #[test]
-    fn mistakes_name_file_line_and_key() {
-        for (text, parts) in [
-            ("updates = 1\n\nupdatez = 2", &["run.toml:3", "'updatez'", "did you mean 'updates'?"][..]),
-            ("updates = 1\n[agent]\nbatsch = 2", &["run.toml:3", "'agent.batsch'", "'batch'"]),
-            ("[agent]\nkind = 'one'\nepochs = 2", &["run.toml:3", "'agent.epochs'", "batch, kind, rate"]),
-            ("[agent]\nkind = 'two'\ndepht = 2", &["run.toml", "agent", "depth"]),
-            ("[agent]\nkind = 'two'\ndepth = 2.5", &["run.toml:3", "'agent.depth'", "2.5"]),
-            ("seeds = [1,\n2, 'x']", &["run.toml:1", "'seeds'", "\"x\""]),
-            ("seeds = 3", &["run.toml:1", "'seeds'", "integer `3`", "sequence"]),
-            ("\nupdates = 'many'", &["run.toml:2", "'updates'", "many"]),
-            ("\nupdates = -1", &["run.toml:2", "'updates'", "-1"]),
-            ("updates = 1979-05-27", &["run.toml:1", "'updates'", "time"]),
-            ("updates = inf", &["run.toml:1", "'updates'", "inf"]),
-            ("updates = 1\nagent = {", &["run.toml:2"]),
-            ("updates = 1\nupdates = 2", &["run.toml:2", "duplicate"]),
-            ("[agent]\nbatch = 1\nrate = 'x'", &["run.toml:3", "'agent.rate'", "\"x\""]),
-        ] {
-            let message = read(text, &[]).unwrap_err().to_string();
-            for part in parts {
-                assert!(message.contains(part), "{text}: {message}");
-            }
-        }
-        let message = |key: &str, value| read("updates = 1", &[(key, value)]).unwrap_err().to_string();
-        assert!(message("updatse", json!(1)).starts_with("--set: 'updatse'"), "{}", message("updatse", json!(1)));
-        assert!(message("updates.x", json!(1)).contains("not a group"));
-        assert!(message("agent..x", json!(1)).contains("empty"));
-    }
-
-    #[test]
-    fn a_rule_finds_its_setting_by_the_end_of_its_path() {
-        let written = Written::parse("f", "[a.b]\nc = 1\n[a]\nd = 2", &[]).unwrap();
-        assert_eq!(written.wrong_below("a", "b.c", "bad").to_string(), "f:2: 'a.b.c': bad");
-        assert_eq!(written.wrong_below("a", "x", "bad").to_string(), "f:3: 'a.x': bad");
-        assert_eq!(written.wrong("a.b.nothing", "bad").to_string(), "f:1: 'a.b.nothing': bad");
-        assert_eq!(written.get("a.d"), Some(json!(2)));
-    }
-}
+mod tests;

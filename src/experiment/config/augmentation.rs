@@ -168,7 +168,7 @@ impl<'de> Deserialize<'de> for Ratio {
 
 impl AugmentationConfig {
     /// The defaults of a kind, by its name in a file.
-    pub(super) fn of_kind(kind: Option<&str>, written: &Written) -> Result<Self> {
+    pub(in super::super) fn of_kind(kind: Option<&str>, written: &Written) -> Result<Self> {
         let preset = || match written.get("augmentation.preset") {
             None => Ok(Preset::default()),
             Some(preset) => serde_json::from_value(preset)
@@ -202,7 +202,7 @@ impl AugmentationConfig {
     }
 
     /// Refuses settings that mean nothing, with their line.
-    pub(super) fn validate(&self, written: &Written) -> Result<()> {
+    pub(in super::super) fn validate(&self, written: &Written) -> Result<()> {
         match self {
             Self::None(_) => Ok(()),
             Self::S4rl(s4rl) if s4rl.std >= 0.0 && s4rl.std.is_finite() => Ok(()),

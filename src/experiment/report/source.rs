@@ -1,0 +1,58 @@
+//! A dataset that a report is about.
+
+use std::path::Path;
+
+use envs::EnvId;
+use replay::Dataset;
+use replay::formats::{self, LoadReport};
+
+use super::super::data::check_task;
+use super::config::folder_name;
+use super::paper::Published;
+use crate::{Error, Result};
+
+/// A dataset as it was read, with the task that judges it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name: that of its file without the ending, or what a Minari dataset calls itself.
+    pub name: String,
+    /// The task.
+    pub env: EnvId,
+    /// The transitions.
+    pub dataset: Dataset,
+    /// What was read.
+    pub report: LoadReport,
+}
+
+impl Source {
+    /// Reads a D4RL file or a Minari folder. The task is what the file says, else what its name says, else `env`.
+    ///
+    /// # Errors
+    /// Where it cannot be read; [`Error::Run`] where its task is not known or cannot be that.
+    pub fn open(path: &Path, env: Option<EnvId>) -> Result<Self> {
+        let (dataset, report) = formats::open(path)?;
+        let own = report.provenance.get("dataset_id").map(str::to_owned);
+        // A folder's name has no ending: `medium-v0.1` is all of it.
+        let last = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        let name = own.unwrap_or_else(|| last.unwrap_or(path.as_os_str()).to_string_lossy().into_owned());
+        let said = [report.provenance.get("env"), Some(name.trim_start_matches("mujoco/"))];
+        let said = said.into_iter().flatten().find_map(|said| said.replace('/', "-").parse().ok());
+        let Some(env) = said.or(env) else {
+            let known = EnvId::ALL.map(EnvId::name).join(", ");
+            let why = format!("does not say which task it is of; give it as --env, one of {known}");
+            return Err(Error::Run { path: path.into(), why });
+        };
+        check_task(path, &dataset, env)?;
+        Ok(Self { name, env, dataset, report })
+    }
+
+    /// The set of the paper's tables that it stands beside.
+    pub fn published(&self) -> Option<Published> {
+        Published::beside(&self.name, &self.report.provenance)
+    }
+
+    /// The name of its folder in a report's.
+    pub(super) fn folder(&self) -> String {
+        folder_name(&self.name)
+    }
+}
