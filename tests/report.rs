@@ -33,7 +33,7 @@ label = "GTA & <co>"
 [augmentation.settings]
 checkpoint_every = 10
 denoiser = { width = 16, depth = 1, channel_hidden = 16, embedding = 16 }
-trainer = { batch = 16, steps = 200 }
+trainer = { batch = 16, steps = 80 }
 augment.chunk_windows = 16
 augment.guide.horizon = 7
 augment.filter.reward_margin = 1e9
