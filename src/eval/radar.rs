@@ -8,8 +8,10 @@ use super::table::number;
 
 /// Where on a spoke the worst of all lies, as a share of its length: at the centre, polygons would lose their corners.
 const INNER: f64 = 0.25;
-/// Space around the radar for the names of its spokes.
-const MARGIN: f64 = 44.0;
+/// Height of the names above and below the radar.
+const NAMES: f64 = 64.0;
+/// How far the middle of a panel lies left of that of its plot.
+const OFF: f64 = 23.0;
 /// The smallest number that a logarithm is taken of.
 const LEAST: f64 = 1e-20;
 
@@ -73,10 +75,12 @@ impl Spoke {
 
 /// Draws a radar into a plot.
 pub(super) fn radar(keys: &mut Keys<'_>, [x0, y0, x1, y1]: [f64; 4], series: &[String], spokes: &[Spoke]) {
-    // The names are written left and right of the spokes, so the middle is that of the whole panel's width.
-    let centre = [(x0 + x1) / 2.0 - MARGIN / 2.0, (y0 + y1) / 2.0 + MARGIN / 2.0];
-    let radius = ((x1 - x0) / 2.0).min((y1 - y0) / 2.0) - MARGIN / 2.0;
     let count = spokes.len().max(1) as f64;
+    // How far the lowest corner lies below the centre, as a share of the radius.
+    let lowest = (0..spokes.len()).map(|spoke| -(TAU * spoke as f64 / count).cos()).fold(0.0, f64::max);
+    let radius = (0.42 * (x1 - x0)).min((y1 - y0 - NAMES) / (1.0 + lowest));
+    // Spokes are named on both sides, so the middle is that of the whole panel, beside whose plot is less on the right.
+    let centre = [(x0 + x1) / 2.0 - OFF, y0 + 0.6 * NAMES + radius];
     let at = |spoke: usize, share: f64| {
         let (sine, cosine) = (TAU * spoke as f64 / count).sin_cos();
         [centre[0] + share * radius * sine, centre[1] - share * radius * cosine]

@@ -77,7 +77,7 @@ mod tests {
             0 => &json["datasets"][(line - 1) / 3]["data"]["quality"],
             set => &json["datasets"][(line - 1) / 3]["augmentations"][set - 1]["quality"],
         };
-        for line in 1..lines.len() {
+        for (line, cells) in lines.iter().enumerate().skip(1) {
             for (name, pointer) in [
                 ("oracle_reward_mean", "/oracle_reward/mean"),
                 ("dynamic_mse_high", "/dynamic_mse_interval/high"),
@@ -86,7 +86,7 @@ mod tests {
                 ("novelty_state", "/novelty/state/mean"),
             ] {
                 let found = quality(line).pointer(pointer).and_then(serde_json::Value::as_f64);
-                assert_eq!(lines[line][column(name)].parse::<f64>().ok(), found, "line {line}, {name}");
+                assert_eq!(cells[column(name)].parse::<f64>().ok(), found, "line {line}, {name}");
             }
         }
         assert_eq!(lines[3][column("rejected_action")], "4");

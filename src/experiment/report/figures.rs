@@ -44,6 +44,11 @@ impl AugmentationReport {
     /// Fig. 8: sums of rewards over windows, of the data, as claimed, and in truth.
     fn histogram(&self) -> Panel {
         let series = |name: &str, values: Vec<f64>| Series { name: name.into(), values };
+        let oracle: Vec<f64> = self.returns.iter().filter_map(|returns| returns.oracle).collect();
+        let whole = match oracle.len() == self.returns.len() {
+            true => "generated, oracle".to_owned(),
+            false => format!("generated, oracle, {} of {} windows", oracle.len(), self.returns.len()),
+        };
         let x_label = match self.horizon {
             1 => "reward of a transition".into(),
             horizon => format!("sum of rewards over a window of up to {horizon} transitions"),
@@ -54,7 +59,7 @@ impl AugmentationReport {
             series: vec![
                 series("original", self.original_returns.clone()),
                 series("generated, claimed", self.returns.iter().map(|returns| returns.claimed).collect()),
-                series("generated, oracle", self.returns.iter().filter_map(|returns| returns.oracle).collect()),
+                series(&whole, oracle),
             ],
         }
     }

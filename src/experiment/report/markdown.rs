@@ -4,13 +4,13 @@ use std::fmt::Write;
 
 use super::metric::Metric;
 use super::record::{DatasetReport, Report};
-use super::table::{CellText, Grid, short};
+use super::table::{CellText, Grid, grouped, short};
 use crate::eval::Table;
 
 /// What has to be known before the tables are read.
 pub(super) const NOTES: [&str; 4] = [
-    "Figures are means over transitions; in brackets stand 95% bootstrap intervals over windows, which are drawn whole \
-     because transitions of one window depend on one another. Medians are added where a few windows carry the mean.",
+    "Figures are means over transitions, with 95% bootstrap intervals over windows, which are drawn whole because \
+     transitions of one window depend on one another. Medians are added where a few windows carry the mean.",
     "Oracle reward and dynamic MSE are what the task's simulator says of each generated state and action, rebuilt from the \
      observation. The column of the data shows the same of real transitions: no set can be told from perfect below it. For \
      novelty it shows the distance of real rows to their nearest neighbours in the data.",
@@ -110,8 +110,8 @@ impl DatasetReport {
         format!(
             "{}: {} transitions in {} episodes, mean return {}.{beside}",
             self.env,
-            self.transitions,
-            self.episodes,
+            grouped(self.transitions as u64),
+            grouped(self.episodes as u64),
             short(self.mean_return)
         )
     }
@@ -136,11 +136,11 @@ impl DatasetReport {
             }
         };
         let percent = |share: f64| format!("{:.2}%", 100.0 * share);
-        row("transitions judged", &|made| Some(made.quality.transitions.to_string()));
-        row("windows judged", &|made| Some(made.quality.windows.to_string()));
-        row("not judged", &|made| Some(made.quality.excluded.total().to_string()));
-        row("training steps", &|made| made.training_steps.map(|steps| steps.to_string()));
-        row("transitions kept", &|made| Some(made.generated.transitions.to_string()));
+        row("transitions judged", &|made| Some(grouped(made.quality.transitions as u64)));
+        row("windows judged", &|made| Some(grouped(made.quality.windows as u64)));
+        row("transitions that cannot be judged", &|made| Some(grouped(made.quality.excluded.total() as u64)));
+        row("training steps", &|made| made.training_steps.map(grouped));
+        row("transitions kept", &|made| Some(grouped(made.generated.transitions)));
         row("windows rejected", &|made| Some(percent(made.generated.share(made.generated.rejected.total()))));
         for (name, of) in REASONS {
             row(&format!("for {name}"), &|made| {

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::markdown::NOTES;
 use super::metric::Metric;
 use super::record::{AugmentationReport, DatasetReport, Report};
-use super::table::Grid;
+use super::table::{Grid, grouped};
 use crate::eval::{dark_rules, escaped};
 
 /// How the page looks, on a screen of any width and on paper.
@@ -50,7 +50,7 @@ impl Report {
         let lead = format!(
             "What MuJoCo says of what {} make of {datasets}: {} transitions of each set are judged.",
             names(self.labels()),
-            sizes.judged(),
+            grouped(sizes.judged() as u64),
         );
         page.line(format_args!(r#"<p class="lead">{}</p>"#, escaped(&lead)));
         self.contents(&mut page);
@@ -144,10 +144,15 @@ impl DatasetReport {
             page.line(format_args!("<figure>\n{}</figure>", panel.to_svg()));
         }
         page.line(format_args!("</div>"));
-        if self.augmentations.iter().any(|made| made.horizon != super::config::HORIZON) {
+        let made = || self.augmentations.iter();
+        if made().any(|made| made.horizon != super::config::HORIZON) {
+            page.text("p", "Where windows are shorter, so are the sums over them: compare returns within one figure.");
+        }
+        if made().any(|made| made.returns.iter().any(|returns| returns.oracle.is_none())) {
             page.text(
                 "p",
-                "Returns of windows of different lengths are sums of as many rewards each, and so differ in size.",
+                "The oracle's returns are those of windows whose every transition can be judged. Others have an observation \
+                 that stands for more than one state, such as a speed that the task clips.",
             );
         }
         page.line(format_args!(r#"<div class="wide"><table class="details"><thead><tr><th scope="col"></th>"#));

@@ -93,6 +93,19 @@ impl Grid {
     }
 }
 
+/// `1234567` as `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Three significant digits.
 pub(super) fn short(value: f64) -> String {
     fixed(value, decimals_of(value, 3))
@@ -109,12 +122,12 @@ fn decimals_of(value: f64, digits: i32) -> Option<usize> {
     Some((digits - 1 - magnitude(value)).max(0) as usize)
 }
 
-/// Decimals for a mean within its interval: those that tell its ends apart, and at least two significant digits.
+/// Decimals for a mean within its interval: those that tell its ends apart, and at least three significant digits.
 fn decimals_for(mean: f64, [low, high]: [f64; 2]) -> Option<usize> {
-    let own = decimals_of(mean, 2)?;
+    let own = decimals_of(mean, 3)?;
     let width = high - low;
     if !(width > 0.0 && width.is_finite()) {
-        return decimals_of(mean, 3);
+        return Some(own);
     }
     Some(own.max(-magnitude(width).min(0) as usize).min(own + 4))
 }
@@ -164,12 +177,17 @@ mod tests {
         assert_eq!(of(4.077, Some((4.046, 4.108)), None, reward), "4.08 [4.05 to 4.11] ");
         assert_eq!(of(3.6050, Some((3.6041, 3.6062)), None, reward), "3.605 [3.604 to 3.606] ");
         assert_eq!(of(112.3, Some((101.0, 130.0)), None, reward), "112 [101 to 130] ");
-        assert_eq!(of(-0.5, Some((-0.61, 0.002)), None, reward), "\u{2212}0.50 [\u{2212}0.61 to 0.00] ");
+        assert_eq!(of(-0.5, Some((-0.61, 0.002)), None, reward), "\u{2212}0.500 [\u{2212}0.610 to 0.002] ");
         let mse = Metric::DynamicMse;
-        assert_eq!(of(0.0453, Some((0.0412, 0.0498)), Some(0.0205), mse), "4.5 [4.1 to 5.0] 2.05");
+        assert_eq!(of(0.0453, Some((0.0412, 0.0498)), Some(0.0205), mse), "4.53 [4.12 to 4.98] 2.05");
         assert_eq!(of(6.1e-13, Some((5.2e-13, 7e-13)), Some(2e-15), mse), "6.1e-11 [5.2e-11 to 7.0e-11] 2.0e-13");
         assert_eq!(of(0.0, None, None, mse), "0 [] ");
         assert_eq!(of(1.2345, None, None, reward), "1.23 [] ");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!([0, 999, 1000, 20_000, 1_234_567].map(grouped), ["0", "999", "1,000", "20,000", "1,234,567"]);
     }
 
     #[test]
