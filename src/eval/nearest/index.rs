@@ -45,8 +45,8 @@ impl Default for SearchOptions {
 /// It holds a second copy of the rows, in an order in which near ones are together, and for each 128 of them a ball they
 /// lie in. A search rules out balls first, then rows by their distance in single precision with a bound on its rounding,
 /// and evaluates what is left in double precision. So it is exact, for any data and queries; it is fast for queries near
-/// data that varies in few directions, and no slower than comparing all pairs where neither holds. Beyond that a search
-/// takes memory by the block of queries: about 2 MB a thread, however many queries and rows there are.
+/// data that varies in few directions, and no slower than comparing all pairs where neither holds. Beyond that a
+/// search of a million rows takes about 1 MB a thread, however many queries there are.
 pub struct NearestIndex<'a> {
     pub(super) data: Columns<'a>,
     pub(super) weights: Vec<f64>,

@@ -77,7 +77,7 @@ struct Target<'a> {
     reach: Reach,
 }
 
-/// Queries searched together. What it holds grows with their number, not with the data.
+/// Queries searched together. Beyond what it holds for each of them a search needs four bytes for each 16,384 rows.
 pub(super) struct Block<'a> {
     index: &'a NearestIndex<'a>,
     targets: Vec<Target<'a>>,
@@ -114,42 +114,51 @@ impl<'a> Block<'a> {
 
     /// The nearest row to each query.
     pub(super) fn search(mut self) -> Result<Vec<Nearest>> {
-        self.begin();
+        let least_of_centres = self.begin();
         match &self.index.tensors {
             Some(tensors) => self.by_device(tensors)?,
-            None => self.by_kernel(),
+            None => self.by_kernel(&least_of_centres),
         }
         Ok(self.targets.into_iter().map(|target| target.best).collect())
     }
 
     /// Looks where each query's nearest row may well be: among the rows around the nearest centre.
-    fn begin(&mut self) {
+    ///
+    /// Returns the least scores of centres, for each segment (as many chunks as rows in a chunk) those of all queries.
+    fn begin(&mut self) -> Vec<f32> {
         let centres = &self.index.balls.centres;
-        let mut scores = [0.0; CHUNK];
-        for query in 0..self.targets.len() {
-            let (mut nearest, mut lowest) = (0, f32::INFINITY);
-            for segment in 0..centres.chunks() {
-                kernel::scores(centres.chunk(segment), self.factors_of(query), &mut scores);
-                for (place, score) in scores.into_iter().enumerate() {
-                    if score < lowest {
-                        (nearest, lowest) = (segment * CHUNK + place, score);
-                    }
-                }
-            }
-            self.visit(query, nearest);
+        let (queries, dim) = (self.targets.len(), self.index.data.dim());
+        let all: Vec<u32> = (0..queries as u32).collect();
+        let mut least = vec![0.0; centres.chunks() * queries];
+        for (segment, least) in least.chunks_exact_mut(queries).enumerate() {
+            kernel::least(centres.chunk(segment), &self.factors, dim, &all, least);
         }
+        let mut scores = [0.0; CHUNK];
+        let lowest =
+            |of: &dyn Fn(usize) -> f32, count: usize| (0..count).min_by(|&a, &b| of(a).total_cmp(&of(b))).unwrap_or(0);
+        for query in 0..queries {
+            let segment = lowest(&|segment| least[segment * queries + query], centres.chunks());
+            kernel::scores(centres.chunk(segment), self.factors_of(query), &mut scores);
+            let place = lowest(&|place| scores[place], centres.rows_of(segment));
+            self.visit(query, segment * CHUNK + place);
+        }
+        least
     }
 
-    /// Rules out chunks by their balls, then by the least score of their rows.
-    fn by_kernel(&mut self) {
+    /// Rules out segments and chunks by their balls, then chunks by the least score of their rows.
+    fn by_kernel(&mut self, least_of_centres: &[f32]) {
         let Balls { centres, radii } = &self.index.balls;
-        let (rows, dim) = (&self.index.rows, self.index.data.dim());
+        let (rows, dim, queries) = (&self.index.rows, self.index.data.dim(), self.targets.len());
         let mut scores = [0.0; CHUNK];
         let mut asking: Vec<Vec<u32>> = vec![Vec::new(); CHUNK];
-        let mut least = vec![0.0; self.targets.len()];
-        for segment in 0..centres.chunks() {
+        let mut least = vec![0.0; queries];
+        for (segment, least_of_centres) in least_of_centres.chunks_exact(queries).enumerate() {
             let radii = &radii[segment * CHUNK..][..centres.rows_of(segment)];
+            let widest = radii.iter().copied().fold(0.0, f64::max);
             for (query, target) in self.targets.iter().enumerate() {
+                if !target.reach.admits_ball(least_of_centres[query], widest) {
+                    continue;
+                }
                 kernel::scores(centres.chunk(segment), self.factors_of(query), &mut scores);
                 for ((score, radius), asking) in scores.iter().zip(radii).zip(&mut asking) {
                     if target.reach.admits_ball(*score, *radius) {
@@ -157,12 +166,10 @@ impl<'a> Block<'a> {
                     }
                 }
             }
-            for (place, asking) in asking.iter_mut().enumerate() {
+            for (place, asking) in asking.iter_mut().enumerate().filter(|(_, asking)| !asking.is_empty()) {
                 let chunk = segment * CHUNK + place;
                 let least = &mut least[..asking.len()];
-                if !asking.is_empty() {
-                    kernel::least(rows.chunk(chunk), &self.factors, dim, asking, least);
-                }
+                kernel::least(rows.chunk(chunk), &self.factors, dim, asking, least);
                 for (query, least) in asking.drain(..).zip(least) {
                     if self.targets[query as usize].reach.admits(*least) {
                         self.visit(query as usize, chunk);
