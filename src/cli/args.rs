@@ -320,14 +320,22 @@ pub struct QualityArgs {
 /// Measure how many updates a second each agent makes on this machine.
 ///
 /// On random data of HalfCheetah's sizes (17-d observations, 6-d actions), sampling included. Prints the median over
-/// the rounds, the slowest and the fastest.
+/// the rounds, the slowest and the fastest. With --novelty, how many nearest rows a second the search behind it finds,
+/// for data without and with structure.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   gta bench
   gta bench --agents td3_bc,iql --batch 1024 --threads 1
-  gta bench --json > bench.json")]
+  gta bench --json > bench.json
+  gta bench --novelty --threads 2 --rounds 3")]
 pub struct BenchArgs {
+    /// Measure the exact search for nearest rows instead: queries a second.
+    #[arg(long, conflicts_with_all = ["agents", "batch", "seconds"])]
+    pub novelty: bool,
+    /// Rows that are searched for, in each round.
+    #[arg(long, value_name = "N", default_value = "4096", requires = "novelty")]
+    pub queries: NonZeroUsize,
     /// Agents, separated by commas.
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "bc,td3_bc,iql,cql,mcq,dt,rebrac")]
     pub agents: Vec<String>,
@@ -343,10 +351,10 @@ pub struct BenchArgs {
     /// Rounds for each figure.
     #[arg(long, value_name = "N", default_value = "7")]
     pub rounds: NonZeroUsize,
-    /// Transitions to sample from.
-    #[arg(long, value_name = "N", default_value = "100000")]
-    pub rows: NonZeroUsize,
-    /// Where the agents compute: auto, cpu, cuda or cuda:N.
+    /// Transitions to sample from, or to search among [default: 100,000; with --novelty a million]
+    #[arg(long, value_name = "N")]
+    pub rows: Option<NonZeroUsize>,
+    /// Where the agents (or searches) compute: auto, cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
 }

@@ -1,4 +1,4 @@
-//! `gta bench`: how many updates a second each agent makes on this machine.
+//! `gta bench`: how many updates a second each agent makes on this machine, or how fast novelty is measured.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -13,12 +13,40 @@ use serde_json::{Value, json};
 use super::args::BenchArgs;
 use super::output::Console;
 
+mod novelty;
+
 /// The task's sizes: those of HalfCheetah.
 const OBS_DIM: usize = 17;
 const ACTION_DIM: usize = 6;
 
+/// Transitions to sample from where no number was asked for.
+const ROWS: usize = 100_000;
+
+/// What to measure.
+pub enum Plan {
+    /// Updates of agents.
+    Updates(Updates),
+    /// The search for nearest rows.
+    Novelty(novelty::Plan),
+}
+
+impl Plan {
+    /// What was asked for; fails where there is no such agent or it cannot have such a batch.
+    pub fn new(args: BenchArgs) -> Result<Self> {
+        if args.novelty { Ok(Self::Novelty(novelty::Plan::new(&args))) } else { Updates::new(args).map(Self::Updates) }
+    }
+
+    /// Measures.
+    pub fn run(self, console: &Console) -> Result<()> {
+        match self {
+            Self::Updates(plan) => plan.run(console),
+            Self::Novelty(plan) => plan.run(console),
+        }
+    }
+}
+
 /// Which agents to measure, at which batch sizes, and for how long.
-pub struct Plan {
+pub struct Updates {
     cells: Vec<(String, usize, AgentConfig)>,
     threads: usize,
     device: DeviceChoice,
@@ -27,9 +55,8 @@ pub struct Plan {
     rows: usize,
 }
 
-impl Plan {
-    /// What was asked for; fails where there is no such agent or it cannot have such a batch.
-    pub fn new(args: BenchArgs) -> Result<Self> {
+impl Updates {
+    fn new(args: BenchArgs) -> Result<Self> {
         ensure!(args.seconds > 0.0 && args.seconds.is_finite(), "--seconds {}: must be above 0", args.seconds);
         let mut cells = Vec::new();
         for kind in &args.agents {
@@ -44,12 +71,12 @@ impl Plan {
             device: args.device,
             round: Duration::from_secs_f64(args.seconds),
             rounds: args.rounds.into(),
-            rows: args.rows.into(),
+            rows: args.rows.map_or(ROWS, usize::from),
         })
     }
 
     /// Measures, one agent after the other.
-    pub fn run(self, console: &Console) -> Result<()> {
+    fn run(self, console: &Console) -> Result<()> {
         native::set_threads(self.threads);
         let (device, mut data) = (self.device.resolve()?, random_data(self.rows)?);
         let mut figures = Vec::new();

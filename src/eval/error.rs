@@ -1,6 +1,9 @@
 //! What can go wrong while judging data.
 
+use tch::Device;
+
 use super::SimulatorError;
+use crate::native::DeviceError;
 
 /// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -39,11 +42,27 @@ pub enum Error {
         /// Its answer.
         source: SimulatorError,
     },
+    /// A device that cannot be had.
+    #[error(transparent)]
+    NoDevice(#[from] DeviceError),
+    /// A device that neighbours were searched on failed.
+    #[error("the search for neighbours failed on {device}: {source}")]
+    Device {
+        /// The device.
+        device: String,
+        /// Its answer.
+        source: Box<crate::Error>,
+    },
 }
 
 impl Error {
     /// An [`Error::Invalid`].
     pub(super) fn invalid(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self::Invalid { what: what.into(), why: why.into() }
+    }
+
+    /// An [`Error::Device`].
+    pub(super) fn device(device: Device, source: crate::Error) -> Self {
+        Self::Device { device: format!("{device:?}").to_lowercase(), source: Box::new(source) }
     }
 }

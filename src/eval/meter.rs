@@ -99,7 +99,7 @@ impl<S: Simulator> QualityMeter<S> {
             asked_vs_generated: pair(&|w| Some(w.claimed)),
             asked_vs_oracle: pair(&|w| w.oracle),
             terminals: terminals(columns, &rows),
-            novelty: self.novelty(columns)?,
+            novelty: self.novelty(set, &seed.fork("novelty", 0))?,
         };
         Ok(Measured { quality, transitions, rewards: columns.rewards.clone(), window_returns })
     }
@@ -214,14 +214,16 @@ impl<S: Simulator> QualityMeter<S> {
     }
 
     /// Novelty of all transitions with finite numbers, where it is to be measured.
-    fn novelty(&self, columns: &Batch) -> Result<Option<Novelty>> {
+    fn novelty(&self, set: &Transitions, seed: &Seed) -> Result<Option<Novelty>> {
         if self.config.novelty.most_queries == 0 {
             return Ok(None);
         }
+        let columns = set.columns();
         let rows: Vec<usize> = (0..columns.len()).filter(|&row| is_finite(columns, row)).collect();
         let observations = gather(&columns.observations, columns.obs_dim(), &rows);
         let actions = gather(&columns.actions, columns.action_dim(), &rows);
-        Ok(novelty(&self.dataset, &observations, &actions, &self.config.novelty)?.summary())
+        let values = novelty(&self.dataset, &observations, &actions, &self.config.novelty)?;
+        Ok(values.summary_over(&gather(set.windows(), 1, &rows), &self.config.bootstrap, seed))
     }
 }
 

@@ -6,9 +6,10 @@ use rand::RngExt;
 use replay::{Dataset, Seed};
 use serde::{Deserialize, Serialize};
 
-use super::nearest::{Columns, search};
+use super::nearest::Columns;
 use super::stats::column_moments;
-use super::{Nearest, Result, Summary};
+use super::{Bootstrap, Interval, Nearest, NearestIndex, Result, SearchOptions, Summary};
+use crate::native::DeviceChoice;
 
 /// The units in which distances are measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,12 +33,14 @@ pub struct NoveltyConfig {
     /// Most transitions of a set that are searched for: of more, one from each of as many equal stretches.
     /// With zero, a [`QualityMeter`](super::QualityMeter) does not measure novelty.
     pub most_queries: usize,
+    /// Where neighbours are searched; see [`SearchOptions::device`]. The figures do not depend on it.
+    pub device: DeviceChoice,
 }
 
 impl Default for NoveltyConfig {
-    /// Raw units, at most 10,000 transitions of a set.
+    /// Raw units, at most 10,000 transitions of a set, on the CPU.
     fn default() -> Self {
-        Self { scale: NoveltyScale::Raw, std_floor: 1e-3, most_queries: 10_000 }
+        Self { scale: NoveltyScale::Raw, std_floor: 1e-3, most_queries: 10_000, device: DeviceChoice::Cpu }
     }
 }
 
@@ -63,6 +66,15 @@ pub struct Novelty {
     pub action_distance: f64,
     /// Mean distance (not squared) of pairs.
     pub both_distance: f64,
+    /// Bootstrap interval over windows of the mean of `state`; absent where windows are not known or fewer than two.
+    #[serde(default)]
+    pub state_interval: Option<Interval>,
+    /// The same of `action`.
+    #[serde(default)]
+    pub action_interval: Option<Interval>,
+    /// The same of `both`.
+    #[serde(default)]
+    pub both_interval: Option<Interval>,
 }
 
 /// For each transition that was searched for, the nearest rows of the data.
@@ -81,7 +93,7 @@ pub struct NoveltyValues {
 }
 
 impl NoveltyValues {
-    /// The figures to report; `None` where nothing was searched for.
+    /// The figures to report, without intervals; `None` where nothing was searched for.
     pub fn summary(&self) -> Option<Novelty> {
         let of = |found: &[Nearest]| {
             let squares: Vec<f64> = found.iter().map(|n| n.squared_distance).collect();
@@ -90,7 +102,42 @@ impl NoveltyValues {
         };
         let ((state, state_distance), (action, action_distance), (both, both_distance)) =
             (of(&self.state)?, of(&self.action)?, of(&self.both)?);
-        Some(Novelty { scale: self.scale, state, action, both, state_distance, action_distance, both_distance })
+        Some(Novelty {
+            scale: self.scale,
+            state,
+            action,
+            both,
+            state_distance,
+            action_distance,
+            both_distance,
+            state_interval: None,
+            action_interval: None,
+            both_interval: None,
+        })
+    }
+
+    /// [`summary`](Self::summary) with intervals, where row `r` of the set belongs to the window `windows[r]`.
+    ///
+    /// Of each window only the transitions that were searched for count. The same seed gives the same intervals.
+    ///
+    /// # Panics
+    /// If there is no window for a row that was searched for.
+    pub fn summary_over(&self, windows: &[usize], bootstrap: &Bootstrap, seed: &Seed) -> Option<Novelty> {
+        let count = self.rows.iter().map(|&row| windows[row] + 1).max().unwrap_or(0);
+        let interval = |name: &str, found: &[Nearest]| {
+            let (mut sums, mut counts) = (vec![0.0; count], vec![0; count]);
+            for (&row, nearest) in self.rows.iter().zip(found) {
+                sums[windows[row]] += nearest.squared_distance;
+                counts[windows[row]] += 1;
+            }
+            bootstrap.mean_over_clusters(&sums, &counts, &seed.fork(name, 0))
+        };
+        Some(Novelty {
+            state_interval: interval("state", &self.state),
+            action_interval: interval("action", &self.action),
+            both_interval: interval("both", &self.both),
+            ..self.summary()?
+        })
     }
 }
 
@@ -170,13 +217,14 @@ fn measure(
         }
     };
     let (state_weights, action_weights) = (weights(dataset.observations(), o), weights(dataset.actions(), a));
+    let options = SearchOptions { device: config.device, ..SearchOptions::default() };
     let find = |use_state: bool, use_action: bool| -> Result<Vec<Nearest>> {
         let dims = [if use_state { o } else { 0 }, if use_action { a } else { 0 }];
         let of = |state, action| [if use_state { state } else { &[][..] }, if use_action { action } else { &[][..] }];
         let data = Columns::new("dataset", of(dataset.observations(), dataset.actions()), dims)?;
         let queries = Columns::new("transitions", of(&picked_observations, &picked_actions), dims)?;
         let weights: Vec<f64> = [&state_weights[..dims[0]], &action_weights[..dims[1]]].concat();
-        search(&data, &queries, &weights, |query| hidden(rows[query]))
+        NearestIndex::of(data, &weights, options)?.search_unseen(&queries, |query| hidden(rows[query]))
     };
     let (state, action, both) = (find(true, false)?, find(false, true)?, find(true, true)?);
     Ok(NoveltyValues { scale: config.scale, rows, state, action, both })

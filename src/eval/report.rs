@@ -36,7 +36,7 @@ pub struct QualityReport {
 type Figure = (&'static str, fn(&Quality) -> Option<f64>);
 
 /// The columns of the CSV file, in order.
-const FIGURES: [Figure; 43] = [
+const FIGURES: [Figure; 49] = [
     ("transitions", |q| Some(q.transitions as f64)),
     ("windows", |q| Some(q.windows as f64)),
     ("excluded_not_finite", |q| Some(q.excluded.not_finite as f64)),
@@ -70,11 +70,17 @@ const FIGURES: [Figure; 43] = [
     ("terminals_neither", |q| Some(q.terminals.neither as f64)),
     ("novelty_queries", |q| q.novelty.map(|n| n.both.count as f64)),
     ("novelty_both", |q| q.novelty.map(|n| n.both.mean)),
+    ("novelty_both_low", |q| q.novelty?.both_interval.map(|i| i.low)),
+    ("novelty_both_high", |q| q.novelty?.both_interval.map(|i| i.high)),
     ("novelty_both_median", |q| q.novelty.map(|n| n.both.median)),
     ("novelty_both_quantile_90", |q| q.novelty.map(|n| n.both.quantile_90)),
     ("novelty_state", |q| q.novelty.map(|n| n.state.mean)),
+    ("novelty_state_low", |q| q.novelty?.state_interval.map(|i| i.low)),
+    ("novelty_state_high", |q| q.novelty?.state_interval.map(|i| i.high)),
     ("novelty_state_median", |q| q.novelty.map(|n| n.state.median)),
     ("novelty_action", |q| q.novelty.map(|n| n.action.mean)),
+    ("novelty_action_low", |q| q.novelty?.action_interval.map(|i| i.low)),
+    ("novelty_action_high", |q| q.novelty?.action_interval.map(|i| i.high)),
     ("novelty_action_median", |q| q.novelty.map(|n| n.action.median)),
     ("novelty_both_distance", |q| q.novelty.map(|n| n.both_distance)),
     ("novelty_state_distance", |q| q.novelty.map(|n| n.state_distance)),
@@ -143,8 +149,11 @@ impl QualityReport {
         row("correlation, asked and claimed return", &|q| q.asked_vs_generated.map(number));
         row("correlation, asked and oracle return", &|q| q.asked_vs_oracle.map(number));
         row("novelty, state and action", &|q| q.novelty.map(|n| number(n.both.mean)));
+        row(&format!("novelty, state and action, {level} of the mean"), &|q| range(q.novelty?.both_interval));
         row("novelty, state", &|q| q.novelty.map(|n| number(n.state.mean)));
+        row(&format!("novelty, state, {level} of the mean"), &|q| range(q.novelty?.state_interval));
         row("novelty, action", &|q| q.novelty.map(|n| number(n.action.mean)));
+        row(&format!("novelty, action, {level} of the mean"), &|q| range(q.novelty?.action_interval));
         row("terminal flags, agreement", &|q| Some(format!("{:.3}%", 100.0 * q.terminals.agreement())));
         row("terminal flags right, invented, missed", &|q| {
             let t = q.terminals;

@@ -205,6 +205,50 @@ fn figures_are_reproducible_and_survive_json() {
 }
 
 #[test]
+fn intervals_of_novelty_are_over_windows() {
+    // One window in four is pushed away from the data: its six transitions are new together.
+    let mut windows = generated();
+    for window in (0..windows.len()).step_by(4) {
+        windows.window_mut(window).chunks_exact_mut(4).for_each(|row| row[2] += 3.0);
+    }
+    let quality = meter().measure(&Transitions::of_windows(&windows)).unwrap().quality;
+    let novelty = quality.novelty.unwrap();
+    let share = |figure: Summary, interval: Option<Interval>| {
+        let Interval { low, high, level } = interval.unwrap();
+        assert!(low < figure.mean && figure.mean < high && level == 0.95, "{low} {figure:?} {high}");
+        (high - low) / figure.mean
+    };
+    // A mean of 56 zeros and ones, a quarter of them ones, has 95% within 2 x 1.96 x sqrt(3 / 56) = 0.91 of itself; were
+    // the 336 transitions independent, it would be 0.37.
+    let width = share(novelty.action, novelty.action_interval);
+    assert!((0.7..1.2).contains(&width), "{width}");
+    share(novelty.both, novelty.both_interval);
+    // Observations are the data's own.
+    assert_eq!(novelty.state_interval.map(|i| (i.low, i.high)), Some((0.0, 0.0)));
+    let report = QualityReport { floor: None, rows: vec![NamedQuality { name: "moved".into(), quality }] };
+    let text = report.table().to_text();
+    assert!(text.contains("\nnovelty, action, 95% interval of the mean  "), "{text}");
+    let csv = report.to_csv();
+    let (names, values) = csv.split_once('\n').unwrap();
+    let place = names.split(',').position(|name| name == "novelty_both_high").unwrap();
+    assert_eq!(values.trim().split(',').nth(place).unwrap(), novelty.both_interval.unwrap().high.to_string());
+}
+
+#[test]
+fn figures_written_before_there_were_intervals_are_read() {
+    let quality = meter().measure(&real(6)).unwrap().quality;
+    let mut object = serde_json::to_value(&quality).unwrap();
+    let novelty = object["novelty"].as_object_mut().unwrap();
+    for name in ["state_interval", "action_interval", "both_interval"] {
+        assert!(novelty.remove(name).is_some());
+    }
+    let read: Quality = serde_json::from_value(object).unwrap();
+    assert_eq!(read.novelty.unwrap().both_interval, None);
+    let config: QualityConfig = serde_json::from_str(r#"{"novelty": {"most_queries": 7}}"#).unwrap();
+    assert_eq!(config.novelty.device, crate::native::DeviceChoice::Cpu);
+}
+
+#[test]
 fn without_queries_novelty_is_not_measured() {
     let mut config = QualityConfig::default();
     config.novelty.most_queries = 0;
