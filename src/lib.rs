@@ -64,5 +64,5 @@ pub use crate::gta::{
     QualityRecord, QualityWatch, Target, Terminals,
 };
 pub use error::{Error, Result};
-pub use oracle::dynamics_check;
+pub use oracle::{Repair, dynamics_check, dynamics_repair};
 pub use recording::{Behaviour, Recording, recorded};

@@ -1,11 +1,14 @@
 //! MuJoCo as the judge of data: the only place where quality, and the filter of the pool, meet a task.
 
 use envs::{Oracle, Queries, StatesRef};
-use replay::{Dataset, States};
+use replay::{Batch, Dataset, Source, Spec, States, Windows};
+use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::augment::Check;
-use crate::eval::{NoveltyConfig, QualityConfig, QualityMeter, Simulator, SimulatorError, Transitions, Truth, mean};
+use crate::augment::{BoxError, Check};
+use crate::eval::{
+    NoveltyConfig, QualityConfig, QualityMeter, Simulator, SimulatorError, Successor, Transitions, Truth, mean,
+};
 
 impl Simulator for Oracle {
     fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
@@ -20,17 +23,12 @@ impl Simulator for Oracle {
 /// (eq. 11, in units of `dataset`'s states), averaged over its transitions, is at most `most_error`. A window without
 /// one transition that the simulator can judge is rejected too.
 ///
-/// This is for tasks that can be simulated; it is beyond the paper.
+/// This is for tasks that can be simulated; it is beyond the paper. [`dynamics_repair`] puts windows right instead.
 pub fn dynamics_check<S>(dataset: &Dataset, simulator: S, most_error: f64) -> Result<Check>
 where
     S: Simulator + Send + Sync + 'static,
 {
-    if most_error.is_nan() || most_error <= 0.0 {
-        let why = format!("must be above 0, is {most_error}");
-        return Err(crate::Error::Config { name: "most_error".into(), why });
-    }
-    let novelty = NoveltyConfig { most_queries: 0, ..NoveltyConfig::default() };
-    let meter = QualityMeter::new(dataset, simulator, QualityConfig { novelty, ..QualityConfig::default() })?;
+    let meter = meter(dataset, simulator, most_error)?;
     // The threshold is part of the name, and so of what a stored pool must agree in.
     Ok(Check::new(format!("dynamic MSE above {most_error}"), move |windows| {
         let set = Transitions::of_windows(windows);
@@ -42,10 +40,120 @@ where
     }))
 }
 
+/// What [`dynamics_repair`] makes of a window from its first wrong transition on.
+///
+/// A window's next state is the next row's state, so a true next state cannot be put in without breaking the transition
+/// that follows. Either nothing follows, or what follows is simulated too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Repair {
+    /// The window ends there, in the true next state: every transition that is left is one that the model generated and
+    /// the simulator let pass, or, the last, exact. Nothing is served that nobody would have done.
+    #[default]
+    Cut,
+    /// The rest is what the simulator makes of the window's own actions, exact to its end and as long as it was. The
+    /// actions were chosen for other states, though, and from a state that moves away from those they mean less and
+    /// less: expect lower rewards.
+    Reroll,
+}
+
+/// A check for [`GtaBuilder::check`](crate::GtaBuilder::check) that puts right what [`dynamics_check`] would reject: a
+/// transition whose dynamic MSE (eq. 11, in units of `dataset`'s states) is above `most_error`, or of which the simulator
+/// says other than the window whether the task ends, gets the simulator's next state, reward and end; what follows is
+/// left to `repair`. Where the task ends, the window does.
+///
+/// A window ends before a transition that the simulator cannot judge; if that is its first, it is rejected. After it
+/// no transition breaks the dynamics by more than `most_error`. It is for tasks that can be simulated, beyond the paper.
+pub fn dynamics_repair<S>(dataset: &Dataset, simulator: S, most_error: f64, repair: Repair) -> Result<Check>
+where
+    S: Simulator + Send + Sync + 'static,
+{
+    let meter = meter(dataset, simulator, most_error)?;
+    let name = match repair {
+        Repair::Cut => format!("cut at dynamic MSE above {most_error}"),
+        Repair::Reroll => format!("rerolled from dynamic MSE above {most_error}"),
+    };
+    Ok(Check::amending(name, move |windows| repaired(windows, &meter, most_error, repair)))
+}
+
+/// A meter of dynamic MSE alone; fails for a threshold that means nothing.
+fn meter<S: Simulator>(dataset: &Dataset, simulator: S, most_error: f64) -> Result<QualityMeter<S>> {
+    if most_error.is_nan() || most_error <= 0.0 {
+        let why = format!("must be above 0, is {most_error}");
+        return Err(crate::Error::Config { name: "most_error".into(), why });
+    }
+    let novelty = NoveltyConfig { most_queries: 0, ..NoveltyConfig::default() };
+    Ok(QualityMeter::new(dataset, simulator, QualityConfig { novelty, ..QualityConfig::default() })?)
+}
+
+/// Repairs windows in place; says of each whether anything is left.
+fn repaired<S: Simulator>(
+    windows: &mut Windows,
+    meter: &QualityMeter<S>,
+    most_error: f64,
+    repair: Repair,
+) -> Result<Vec<bool>, BoxError> {
+    let answers = meter.successors(&Transitions::of_windows(windows))?;
+    let mut answers = answers.as_slice();
+    let mut keep = vec![true; windows.len()];
+    // Windows to be simulated on, with the next step of each.
+    let mut rolling = Vec::new();
+    for (index, keep) in keep.iter_mut().enumerate() {
+        let of_window;
+        (of_window, answers) = answers.split_at(windows.lengths[index] as usize);
+        let is_wrong = |(step, answer): (usize, &Option<Successor>)| {
+            let terminated = windows.transition(index, step).terminated;
+            let judged = answer.as_ref().map(|truth| truth.judged);
+            judged.is_none_or(|j| j.dynamic_mse > most_error || j.oracle_terminated != terminated)
+        };
+        let Some(step) = of_window.iter().enumerate().position(is_wrong) else { continue };
+        match &of_window[step] {
+            Some(truth) if !succeed(windows, index, step, truth, repair) => rolling.push((index, step + 1)),
+            Some(_) => {}
+            None if step > 0 => windows.end(index, step, false),
+            None => *keep = false,
+        }
+    }
+    let spec = Spec::new(windows.obs_dim(), windows.action_dim());
+    while !rolling.is_empty() {
+        // All windows a step further at a time: simulators are asked about many rows at once.
+        let mut batch = Batch::with_capacity(&spec, rolling.len());
+        for &(index, step) in &rolling {
+            let source = Source::Generated { window: index as u64, step: step as u32 };
+            batch.push(windows.transition(index, step), source);
+        }
+        let answers = meter.successors(&Transitions::of_batch(&batch))?;
+        let mut next = Vec::with_capacity(rolling.len());
+        for ((index, step), answer) in rolling.into_iter().zip(&answers) {
+            match answer {
+                Some(truth) if !succeed(windows, index, step, truth, repair) => next.push((index, step + 1)),
+                Some(_) => {}
+                None => windows.end(index, step, false),
+            }
+        }
+        rolling = next;
+    }
+    Ok(keep)
+}
+
+/// Puts what truly follows into a window; returns whether the window ends with it.
+fn succeed(windows: &mut Windows, index: usize, step: usize, truth: &Successor, repair: Repair) -> bool {
+    let (o, a, d) = (windows.obs_dim(), windows.action_dim(), windows.row_dim());
+    let rows = &mut windows.window_mut(index)[step * d..][..2 * d];
+    rows[o + a] = truth.judged.oracle_reward as f32;
+    rows[d..d + o].copy_from_slice(&truth.next_observation);
+    let (length, terminated) = (windows.lengths[index] as usize, truth.judged.oracle_terminated);
+    let ends = terminated || repair == Repair::Cut || step + 1 == length;
+    if ends {
+        windows.end(index, step + 1, terminated);
+    }
+    ends
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::augment::{Filter, FilterConfig, Guide, GuideConfig};
+    use crate::augment::{Amendments, Filter, FilterConfig, Guide, GuideConfig};
     use envs::{Collect, EnvId, behaviour, collect};
     use replay::Seed;
 
@@ -66,5 +174,127 @@ mod tests {
         assert_eq!(kept(1e-3).windows.origins, [0, 100]);
         assert_eq!(kept(1e3).windows.origins.len(), 3);
         assert!(dynamics_check(&dataset, Oracle::new(EnvId::PointMass, Some(1)).unwrap(), 0.0).is_err());
+    }
+
+    /// One observation moves by the action; the task ends beyond 3, and nothing is known of states below -9.
+    #[derive(Clone)]
+    struct Line;
+
+    impl Simulator for Line {
+        fn answer(&self, states: &[f32], actions: &[f32], _: Option<&States>) -> Result<Truth, SimulatorError> {
+            let next: Vec<f64> = states.iter().zip(actions).map(|(s, a)| f64::from(s + a)).collect();
+            Ok(Truth {
+                rewards: next.iter().map(|s| 10.0 * s).collect(),
+                terminated: next.iter().map(|&s| s > 3.0).collect(),
+                rebuilt: states.iter().map(|&s| s > -9.0).collect(),
+                next_observations: next,
+            })
+        }
+    }
+
+    /// Windows of up to four steps from states and actions, in the line's own rewards; `D = 3`.
+    fn windows(rows: &[(&[f32], bool)]) -> Windows {
+        let mut windows = Windows::with_capacity(&Spec::new(1, 1), 4, rows.len());
+        for (numbers, terminated) in rows {
+            let (states, actions) = numbers.split_at(numbers.len() / 2 + 1);
+            for row in 0..5 {
+                let action = actions.get(row).copied();
+                let next = states.get(row + 1).copied().unwrap_or(0.0);
+                let state = states[row.min(actions.len())];
+                windows.values.extend([state, action.unwrap_or(0.0), action.map_or(0.0, |_| 10.0 * next)]);
+            }
+            windows.lengths.push(actions.len() as u32);
+            windows.terminated.push(*terminated);
+            windows.returns.push(0.0);
+            windows.origins.push(windows.origins.len());
+        }
+        windows
+    }
+
+    fn line_data() -> Dataset {
+        let mut builder = Dataset::builder(Spec::new(1, 1));
+        for state in [-20.0, 20.0] {
+            let (observation, next_observation) = (&[state], &[state]);
+            builder
+                .push(replay::Transition {
+                    observation,
+                    action: &[0.0],
+                    reward: 10.0 * state,
+                    next_observation,
+                    terminated: false,
+                    truncated: false,
+                })
+                .unwrap();
+        }
+        builder.build().unwrap()
+    }
+
+    fn repaired_line(given: &Windows, repair: Repair) -> crate::augment::Filtered {
+        let check = dynamics_repair(&line_data(), Line, 1e-6, repair).unwrap();
+        Filter::new(&line_data(), FilterConfig::default(), Some(check)).unwrap().apply(given.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_wrong_step_is_put_right_and_nothing_false_follows() {
+        let right: (&[f32], bool) = (&[0.0, 0.5, 1.0, 1.5, 2.0, 0.5, 0.5, 0.5, 0.5], false);
+        let jump: (&[f32], bool) = (&[0.0, 0.5, 1.5, 2.0, 2.5, 0.5, 0.5, 0.5, 0.5], false);
+        let given = windows(&[right, jump]);
+        let cut = repaired_line(&given, Repair::Cut);
+        let ended: (&[f32], bool) = (&[0.0, 0.5, 1.0, 0.5, 0.5], false);
+        assert_eq!(cut.windows.values, windows(&[right, ended]).values);
+        assert_eq!(cut.windows.lengths, [4, 2]);
+        assert_eq!(cut.amendments, Amendments { windows: 1, replaced: 1, cut: 2 });
+        let rolled = repaired_line(&given, Repair::Reroll);
+        assert_eq!(rolled.windows.values, windows(&[right, right]).values);
+        assert_eq!(rolled.amendments, Amendments { windows: 1, replaced: 3, cut: 0 });
+        // Once repaired there is nothing to repair.
+        for (repaired, repair) in [(cut, Repair::Cut), (rolled, Repair::Reroll)] {
+            let again = repaired_line(&repaired.windows, repair);
+            assert_eq!((again.windows, again.amendments), (repaired.windows, Amendments::default()));
+        }
+    }
+
+    #[test]
+    fn a_window_ends_where_the_task_does_and_only_there() {
+        let missed: (&[f32], bool) = (&[2.0, 2.5, 3.5, 4.0, 4.5, 0.5, 1.0, 0.5, 0.5], false);
+        let invented: (&[f32], bool) = (&[0.0, 0.5, 1.0, 0.5, 0.5], true);
+        let rolled_over: (&[f32], bool) = (&[1.0, 0.0, 1.0, 2.0, 2.5, 1.0, 1.0, 1.0, 0.5], false);
+        for repair in [Repair::Cut, Repair::Reroll] {
+            let left = repaired_line(&windows(&[missed, invented]), repair);
+            assert_eq!((left.windows.lengths, left.windows.terminated), (vec![2, 2], vec![true, false]), "{repair:?}");
+            assert_eq!(left.amendments, Amendments { windows: 2, replaced: 2, cut: 2 });
+        }
+        let left = repaired_line(&windows(&[rolled_over]), Repair::Reroll).windows;
+        assert_eq!((left.lengths[0], left.terminated[0]), (3, true));
+        assert_eq!(left.transition(0, 2).next_observation, [4.0]);
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_left_out() {
+        let later: (&[f32], bool) = (&[-8.5, -9.0, -9.5, -9.0, -0.5, -0.5, 0.5], false);
+        let first: (&[f32], bool) = (&[-9.5, -9.0, 0.5], false);
+        for repair in [Repair::Cut, Repair::Reroll] {
+            let left = repaired_line(&windows(&[later, first]), repair);
+            assert_eq!((left.positions, left.windows.lengths, left.rejections.check), (vec![0], vec![1], 1));
+            assert_eq!(left.amendments, Amendments { windows: 1, replaced: 0, cut: 2 });
+        }
+    }
+
+    #[test]
+    fn rerolled_windows_of_the_point_mass_are_those_that_were_there() {
+        let policies = behaviour::point_mass(0.3).unwrap();
+        let plan = Collect { id: EnvId::PointMass, steps: 400, seed: 1, threads: Some(1) };
+        let dataset = crate::recorded(collect(&plan, &[&policies[1]], &|_| ()).unwrap()).unwrap();
+        let guide = Guide::new(&dataset, GuideConfig { horizon: 5, ..GuideConfig::default() }, Seed::new(0)).unwrap();
+        let (real, mut broken) = (guide.windows(&[0, 50]), guide.windows(&[0, 50]));
+        let row_dim = broken.row_dim();
+        broken.window_mut(1)[2 * row_dim] += 1.0;
+        let oracle = Oracle::new(EnvId::PointMass, Some(1)).unwrap();
+        let check = dynamics_repair(&dataset, oracle, 1e-3, Repair::Reroll).unwrap();
+        let left = Filter::new(&dataset, FilterConfig::default(), Some(check)).unwrap().apply(broken).unwrap();
+        assert_eq!((left.windows.window(0), left.amendments.windows), (real.window(0), 1));
+        for (ours, theirs) in left.windows.window(1).iter().zip(real.window(1)) {
+            assert!((ours - theirs).abs() < 1e-4, "{ours} against {theirs}");
+        }
     }
 }

@@ -94,6 +94,21 @@ impl Windows {
         &mut self.values[index * size..][..size]
     }
 
+    /// Ends window `index` after its first `length` transitions, the last of which ended the task if `terminated`: the
+    /// rows after them repeat the state that it led to, with action and reward zero.
+    ///
+    /// # Panics
+    /// If there is no such window, or `length` is not in `1..=H`.
+    pub fn end(&mut self, index: usize, length: usize, terminated: bool) {
+        assert!((1..=self.horizon).contains(&length), "{length} transitions of a window of up to {}", self.horizon);
+        let (o, d) = (self.obs_dim, self.row_dim());
+        let (kept, padding) = self.window_mut(index)[length * d..].split_at_mut(d);
+        kept[o..].fill(0.0);
+        padding.chunks_exact_mut(d).for_each(|row| row.copy_from_slice(kept));
+        self.lengths[index] = length as u32;
+        self.terminated[index] = terminated;
+    }
+
     /// Transition `step` of window `index`, borrowed. The window's end is truncated unless it terminated.
     ///
     /// # Panics
@@ -266,6 +281,21 @@ mod tests {
                 covered[start..start + length].fill(true);
             }
             prop_assert!(covered.into_iter().all(|row| row));
+        }
+
+        #[test]
+        fn an_ended_window_is_the_one_of_an_episode_that_ended_there(length in 1_usize..9, to in 1_usize..9, last: bool) {
+            let to = to.min(length);
+            let ending = if last { Ending::Terminated } else { Ending::Truncated };
+            let window = |length, horizon| {
+                let dataset = dataset(&[(length, ending)]);
+                let mut windows = Windows::with_capacity(dataset.spec(), horizon, 1);
+                WindowIndex::new(&dataset, horizon).unwrap().gather(0, 0.5, &mut windows);
+                windows
+            };
+            let mut windows = window(length, 9);
+            windows.end(0, to, last);
+            prop_assert_eq!(windows, window(to, 9));
         }
 
         #[test]

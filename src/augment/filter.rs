@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::ops::AddAssign;
-use std::sync::Arc;
 
 use replay::{Dataset, Result as DataResult, Windows};
 use serde::{Deserialize, Serialize};
 
-use super::{BoxError, Error};
+use super::{Amendments, BoxError, Check};
 
 /// Where a generated window stops being believable.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,37 +42,6 @@ impl FilterConfig {
             }
         }
         Ok(())
-    }
-}
-
-/// A check from outside, such as a physics oracle: says of each window whether to keep it.
-#[derive(Clone)]
-pub struct Check {
-    name: String,
-    keep: Arc<Keep>,
-}
-
-/// One answer for each window. It must be a function of the windows alone.
-type Keep = dyn Fn(&Windows) -> Result<Vec<bool>, BoxError> + Send + Sync;
-
-impl Check {
-    /// A check called `name`, which identifies it and its settings in stores. It runs in the worker threads.
-    pub fn new(
-        name: impl Into<String>,
-        keep: impl Fn(&Windows) -> Result<Vec<bool>, BoxError> + Send + Sync + 'static,
-    ) -> Self {
-        Self { name: name.into(), keep: Arc::new(keep) }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl fmt::Debug for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Check").field(&self.name).finish()
     }
 }
 
@@ -125,6 +93,8 @@ pub struct Filtered {
     pub positions: Vec<u32>,
     /// The others.
     pub rejections: Rejections,
+    /// What was changed of those kept. (Actions clamped to their bounds are not counted.)
+    pub amendments: Amendments,
 }
 
 /// Judges windows against the data they are meant to extend.
@@ -186,24 +156,31 @@ impl Filter {
 
     /// Keeps the believable windows and clamps their actions to the bounds.
     ///
-    /// Fails where the external check fails or does not answer once for each window it was asked about.
+    /// Fails where the external check fails, does not answer once for each window it was asked about, or makes of them
+    /// what are no windows.
     pub fn apply(&self, mut windows: Windows) -> Result<Filtered, BoxError> {
-        let mut rejections = Rejections::default();
-        let mut keep: Vec<bool> = (0..windows.len()).map(|i| self.judge(&mut windows, i, &mut rejections)).collect();
+        let (mut rejections, mut amendments) = (Rejections::default(), Amendments::default());
+        let keep: Vec<bool> = (0..windows.len()).map(|i| self.judge(&mut windows, i, &mut rejections)).collect();
         let mut positions = positions(&keep);
         retain(&mut windows, &keep);
         if let Some(check) = self.check.as_ref().filter(|_| !windows.is_empty()) {
-            keep = (check.keep)(&windows)?;
-            if keep.len() != windows.len() {
-                let why = format!("check '{}' gave {} answers for {} windows", check.name, keep.len(), windows.len());
-                return Err(Error::Malformed { why }.into());
+            let judged = check.apply(&mut windows)?;
+            let mut keep = Vec::with_capacity(judged.len());
+            for (index, judged) in judged.iter().enumerate() {
+                rejections.check += u64::from(!judged.keep);
+                // What was put right must be as believable as what needed nothing.
+                let believable =
+                    !(judged.keep && judged.is_amended()) || self.judge(&mut windows, index, &mut rejections);
+                if judged.keep && believable {
+                    amendments += judged.amendments();
+                }
+                keep.push(judged.keep && believable);
             }
-            rejections.check = keep.iter().filter(|&&k| !k).count() as u64;
             let mut answers = keep.iter();
             positions.retain(|_| *answers.next().expect("one answer a window"));
             retain(&mut windows, &keep);
         }
-        Ok(Filtered { windows, positions, rejections })
+        Ok(Filtered { windows, positions, rejections, amendments })
     }
 
     /// Whether window `index` is believable; clamps its actions.
@@ -343,6 +320,40 @@ mod tests {
         let short = Check::new("short", |_: &Windows| Ok(vec![true]));
         let error = filter(Some(short)).apply(windows(&[GOOD, GOOD])).unwrap_err();
         assert!(error.to_string().contains("check 'short' gave 1 answers for 2 windows"), "{error}");
+    }
+
+    #[test]
+    fn what_a_check_puts_right_is_kept_counted_and_judged_again() {
+        let given = [GOOD, GOOD, GOOD, GOOD];
+        let check = Check::amending("by origin", |w: &mut Windows| {
+            w.window_mut(1)[2] = 7.0;
+            w.end(2, 1, true);
+            w.window_mut(3)[3] = 99.0;
+            Ok(vec![true; 4])
+        });
+        let left = filter(Some(check.clone())).apply(windows(&given)).unwrap();
+        assert_eq!((&left.positions[..], left.rejections.observation, left.rejections.total()), (&[0, 1, 2][..], 1, 1));
+        assert_eq!(left.amendments, Amendments { windows: 2, replaced: 2, cut: 1 });
+        assert_eq!((left.windows.transition(1, 0).reward, left.windows.lengths), (7.0, vec![2, 2, 1]));
+        // Then another one, of what the first one left; its name says both.
+        let long = Check::new("long", |w: &Windows| Ok(w.lengths.iter().map(|&l| l == 2).collect()));
+        let both = check.clone().then(long);
+        assert_eq!(both.name(), "by origin; then long");
+        let left = filter(Some(both)).apply(windows(&given)).unwrap();
+        assert_eq!((left.positions, left.rejections.check, left.amendments.windows), (vec![0, 1], 1, 1));
+    }
+
+    #[test]
+    fn a_check_that_leaves_no_windows_is_an_error() {
+        for (name, wrong) in
+            [("no length", (|w: &mut Windows| w.lengths[0] = 0) as fn(&mut Windows)), ("none", Windows::clear)]
+        {
+            let check = Check::amending(name, move |w: &mut Windows| {
+                wrong(w);
+                Ok(vec![true])
+            });
+            assert!(filter(Some(check)).apply(windows(&[GOOD])).is_err(), "{name}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! published strictly in the order of their numbers.
 
 mod buffer;
+mod check;
 mod config;
 mod error;
 mod exchange;
@@ -30,9 +31,10 @@ mod store;
 mod worker;
 
 pub use buffer::{Augmented, Monitor};
+pub use check::{Amendments, Check};
 pub use config::{AugmentConfig, Until};
 pub use error::{BoxError, Error, Failure};
-pub use filter::{Check, Filter, FilterConfig, Filtered, Rejections};
+pub use filter::{Filter, FilterConfig, Filtered, Rejections};
 pub use generator::{Blueprint, Generator, Learner, Learning, Progress, Prompts, Stop};
 pub use guide::{Alpha, Condition, Guide, GuideConfig};
 pub use mixed::Mixed;

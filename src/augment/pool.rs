@@ -8,7 +8,7 @@ use replay::{Batch, Rng, Source, Windows};
 use sha2::{Digest, Sha256};
 
 use super::filter::Filtered;
-use super::{Error, Rejections};
+use super::{Amendments, Error, Rejections};
 
 /// Windows generated together, never changed again.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub struct Chunk {
     /// Transitions up to and including each window.
     ends: Vec<u32>,
     rejections: Rejections,
+    amendments: Amendments,
     digest: [u8; 32],
 }
 
@@ -28,7 +29,7 @@ impl Chunk {
     ///
     /// Fails where windows and positions do not fit together or a length is not in `1..=H`.
     pub fn new(number: u64, first: u64, filtered: Filtered) -> Result<Self, Error> {
-        let Filtered { windows, positions, rejections } = filtered;
+        let Filtered { windows, positions, rejections, amendments } = filtered;
         well_formed(&windows)?;
         if positions.len() != windows.len() || !positions.is_sorted_by(|a, b| a < b) {
             let why = format!("{} increasing positions for {} windows", positions.len(), windows.len());
@@ -40,7 +41,7 @@ impl Chunk {
         });
         let ends = ends.collect();
         let digest = digest(number, first, &windows, &positions);
-        Ok(Self { number, first, windows, positions, ends, rejections, digest })
+        Ok(Self { number, first, windows, positions, ends, rejections, amendments, digest })
     }
 
     /// Its number since the pool began.
@@ -76,6 +77,11 @@ impl Chunk {
     /// The windows that were not kept.
     pub fn rejections(&self) -> Rejections {
         self.rejections
+    }
+
+    /// What an external check changed of those kept.
+    pub fn amendments(&self) -> Amendments {
+        self.amendments
     }
 
     /// SHA-256 of the content.
@@ -262,7 +268,8 @@ mod tests {
             windows.origins.push(i);
         }
         let positions = (0..lengths.len() as u32).map(|i| 2 * i).collect();
-        let filtered = Filtered { windows, positions, rejections: Rejections::default() };
+        let filtered =
+            Filtered { windows, positions, rejections: Rejections::default(), amendments: Amendments::default() };
         Arc::new(Chunk::new(number, number * 100, filtered).unwrap())
     }
 
@@ -346,7 +353,12 @@ mod tests {
         let mut windows = chunk(0, &[2, 2]).windows().clone();
         windows.lengths[1] = 6;
         let make = |windows: Windows, positions: Vec<u32>| {
-            Chunk::new(0, 0, Filtered { windows, positions, rejections: Rejections::default() }).map(|_| ())
+            Chunk::new(
+                0,
+                0,
+                Filtered { windows, positions, rejections: Rejections::default(), amendments: Amendments::default() },
+            )
+            .map(|_| ())
         };
         let error = make(windows.clone(), vec![0, 1]).unwrap_err();
         assert!(error.to_string().contains("window 1 has 6 transitions, not 1 to 5"), "{error}");

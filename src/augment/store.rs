@@ -203,7 +203,13 @@ impl Store {
             tensors.push((*name, TensorView::new(*dtype, shape.clone(), data).map_err(|e| e.to_string())?));
         }
         let rejections = serde_json::to_string(&chunk.rejections()).map_err(|e| e.to_string())?;
-        let about = [("mark", self.mark.clone()), ("digest", hex(chunk.digest())), ("rejections", rejections)];
+        let amendments = serde_json::to_string(&chunk.amendments()).map_err(|e| e.to_string())?;
+        let about = [
+            ("mark", self.mark.clone()),
+            ("digest", hex(chunk.digest())),
+            ("rejections", rejections),
+            ("amendments", amendments),
+        ];
         let about: HashMap<_, _> = about.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         safetensors::serialize(tensors, Some(about)).map_err(|e| e.to_string())
     }
@@ -232,8 +238,11 @@ impl Store {
         windows.origins = numbers(column("origins", Dtype::U64)?, |o| u64::from_le_bytes(o) as usize);
         let positions = numbers(column("positions", Dtype::U32)?, u32::from_le_bytes);
         let rejections: Rejections = serde_json::from_str(about("rejections")?).map_err(|e| e.to_string())?;
-        let chunk =
-            Chunk::new(number, first, Filtered { windows, positions, rejections }).map_err(|e| e.to_string())?;
+        // Chunks from before checks could amend say nothing of it: nothing was.
+        let amendments = about("amendments").ok().map(|text| serde_json::from_str(text)).transpose();
+        let amendments = amendments.map_err(|e| e.to_string())?.unwrap_or_default();
+        let filtered = Filtered { windows, positions, rejections, amendments };
+        let chunk = Chunk::new(number, first, filtered).map_err(|e| e.to_string())?;
         if hex(chunk.digest()) != *about("digest")? {
             return Err("its content does not have the checksum that was written with it".into());
         }

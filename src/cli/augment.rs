@@ -75,6 +75,7 @@ impl Plan {
             "generated": status.transitions,
             "windows": status.windows,
             "rejected": status.rejected,
+            "amended": status.amended,
             "pool_sha256": hash,
             "training_steps_now": seen.steps,
         });

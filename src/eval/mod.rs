@@ -44,7 +44,9 @@ pub use nearest::{Nearest, nearest};
 pub use novelty::{Novelty, NoveltyConfig, NoveltyScale, NoveltyValues, novelty, spacing};
 pub use paired::{Change, DynamicsChange};
 pub use picture::{Panel, Picture, Points, Series};
-pub use quality::{Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Terminals, WindowReturn};
+pub use quality::{
+    Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Successor, Terminals, WindowReturn,
+};
 pub use report::{Floor, NamedQuality, QualityReport};
 pub use rollout::{Evaluation, evaluate};
 pub(crate) use score::number;

@@ -11,7 +11,7 @@ use tch::Device;
 
 use super::config::{AugmentationConfig, ModelAugmentation, OversampleAugmentation, Ratio};
 use crate::agents::Experience;
-use crate::augment::{AugmentConfig, Augmented, Check, Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::augment::{Amendments, AugmentConfig, Augmented, Check, Mixed, Monitor, Pacing, Pool, Rejections};
 use crate::baselines::{S4rl, S4rlBuffer, SynthErBuffer};
 use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions, spread};
 use crate::gta::pick;
@@ -44,6 +44,8 @@ pub struct Frozen {
     pub model: String,
     /// Windows that were not kept, by reason.
     pub rejected: Rejections,
+    /// What was changed of those kept.
+    pub amended: Amendments,
 }
 
 /// A model about to be trained and to generate.
@@ -119,6 +121,7 @@ fn oversampled(oversample: &OversampleAugmentation, dataset: &Dataset) -> Result
         horizon,
         model: "none".into(),
         rejected: buffer.status().rejected,
+        amended: buffer.status().amended,
         pool: buffer.pool(),
     }))
 }
@@ -148,6 +151,7 @@ impl Building {
             horizon: self.augmented.config().guide.horizon,
             model: self.augmented.model_fingerprint().unwrap_or_default(),
             rejected: self.augmented.status().rejected,
+            amended: self.augmented.status().amended,
             pool,
         }))
     }
