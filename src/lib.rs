@@ -46,6 +46,7 @@ pub mod augment;
 mod background;
 pub mod baselines;
 pub mod diffusion;
+pub mod dynamics;
 mod error;
 pub mod eval;
 pub mod experiment;

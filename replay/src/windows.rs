@@ -109,6 +109,31 @@ impl Windows {
         self.terminated[index] = terminated;
     }
 
+    /// No windows, of the same sizes.
+    pub fn emptied(&self) -> Self {
+        let (horizon, obs_dim, action_dim) = (self.horizon, self.obs_dim, self.action_dim);
+        Self { horizon, obs_dim, action_dim, ..Self::default() }
+    }
+
+    /// Appends a window of the `length` transitions from step `start` on of another set's window `index`, with its return
+    /// and its origin moved on. It terminates where it is the end of a window that does.
+    ///
+    /// # Panics
+    /// If the window has no such transitions, there are none, or the sets are of other sizes.
+    pub fn push_part(&mut self, other: &Self, index: usize, start: usize, length: usize) {
+        let sizes = |w: &Self| (w.horizon, w.obs_dim, w.action_dim);
+        assert_eq!(sizes(self), sizes(other), "sizes of windows");
+        let (whole, d) = (other.lengths[index] as usize, other.row_dim());
+        assert!(length > 0 && start + length <= whole, "steps {start}..{} of {whole}", start + length);
+        self.values.extend_from_slice(&other.window(index)[start * d..][..(length + 1) * d]);
+        self.values.resize((self.len() + 1) * (self.horizon + 1) * d, 0.0);
+        self.lengths.push(length as u32);
+        self.terminated.push(false);
+        self.returns.push(other.returns[index]);
+        self.origins.push(other.origins[index] + start);
+        self.end(self.len() - 1, length, other.terminated[index] && start + length == whole);
+    }
+
     /// Transition `step` of window `index`, borrowed. The window's end is truncated unless it terminated.
     ///
     /// # Panics
@@ -295,7 +320,29 @@ mod tests {
             };
             let mut windows = window(length, 9);
             windows.end(0, to, last);
-            prop_assert_eq!(windows, window(to, 9));
+            prop_assert_eq!(&windows, &window(to, 9));
+        }
+
+        #[test]
+        fn a_part_holds_the_transitions_it_is_made_of(length in 1_usize..9, from in 0_usize..9, to in 1_usize..9) {
+            let (from, to) = (from.min(length - 1), to.min(length));
+            prop_assume!(from < to);
+            let dataset = dataset(&[(length, Ending::Terminated)]);
+            let mut windows = Windows::with_capacity(dataset.spec(), 9, 1);
+            WindowIndex::new(&dataset, 9).unwrap().gather(0, 0.5, &mut windows);
+            let mut parts = windows.emptied();
+            parts.push_part(&windows, 0, from, to - from);
+            prop_assert_eq!((parts.len(), parts.returns[0], parts.origins[0]), (1, 0.5, from));
+            prop_assert_eq!((parts.lengths[0] as usize, parts.terminated[0]), (to - from, to == length));
+            for step in from..to {
+                let (part, whole) = (parts.transition(0, step - from), windows.transition(0, step));
+                prop_assert_eq!((part.observation, part.action), (whole.observation, whole.action));
+                prop_assert_eq!((part.reward, part.next_observation), (whole.reward, whole.next_observation));
+            }
+            // Its padding is that of any window.
+            let before = parts.clone();
+            parts.end(0, to - from, to == length);
+            prop_assert_eq!(parts, before);
         }
 
         #[test]

@@ -1,4 +1,5 @@
-//! A judgement from outside the filter, such as a simulator's: which generated windows to keep, and with which numbers.
+//! A judgement from outside the filter, such as a simulator's: which generated windows to keep, which parts of them, and
+//! with which numbers.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -14,44 +15,52 @@ use super::{BoxError, Error};
 #[derive(Clone)]
 pub struct Check {
     name: String,
-    judge: Arc<Judge>,
-    amends: bool,
+    judge: Judge,
 }
 
-/// One answer for each window. It must be a function of the windows alone.
-type Judge = dyn Fn(&mut Windows) -> Result<Vec<bool>, BoxError> + Send + Sync;
+/// A function of the windows alone.
+#[derive(Clone)]
+enum Judge {
+    /// One answer for each window.
+    Keep(Arc<dyn Fn(&Windows) -> Result<Vec<bool>, BoxError> + Send + Sync>),
+    Amend(Arc<dyn Fn(&Windows) -> Result<Parts, BoxError> + Send + Sync>),
+}
 
 impl Check {
-    /// A check called `name`, which identifies it and its settings in stores. It runs in the worker threads.
+    /// A check called `name`, which identifies it and its settings in stores, that keeps or rejects whole windows. It runs
+    /// in the worker threads.
     pub fn new(
         name: impl Into<String>,
         keep: impl Fn(&Windows) -> Result<Vec<bool>, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), judge: Arc::new(move |windows| keep(windows)), amends: false }
+        Self { name: name.into(), judge: Judge::Keep(Arc::new(keep)) }
     }
 
-    /// A check that may also change the windows it keeps: their numbers, where they end, and whether the task ends
-    /// there. Their count and their sizes must stay. What it changed is not asked of it but found by comparing, see
-    /// [`Amendments`]; a changed window must pass the rest of the filter once more.
+    /// A check that may also change windows and take them apart: what it gives back takes their place.
+    ///
+    /// What it changed is not asked of it but found by comparing, see [`Amendments`]; what was changed must pass the
+    /// rest of the filter once more.
     pub fn amending(
         name: impl Into<String>,
-        judge: impl Fn(&mut Windows) -> Result<Vec<bool>, BoxError> + Send + Sync + 'static,
+        amend: impl Fn(&Windows) -> Result<Parts, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        Self { name: name.into(), judge: Arc::new(judge), amends: true }
+        Self { name: name.into(), judge: Judge::Amend(Arc::new(amend)) }
     }
 
-    /// This check and then, of the windows it keeps and as it leaves them, `next`.
+    /// This check and then, of what it leaves, `next`.
     #[must_use]
     pub fn then(self, next: Self) -> Self {
-        let (name, amends) = (format!("{}; then {}", self.name, next.name), self.amends || next.amends);
-        let judge = move |windows: &mut Windows| {
-            let mut keep = self.judged(windows)?;
-            // The second one sees them all, since answers are counted by place; those that are out stay out.
-            let second = next.judged(windows)?;
-            keep.iter_mut().zip(second).for_each(|(keep, second)| *keep &= second);
-            Ok(keep)
-        };
-        Self { name, judge: Arc::new(judge), amends }
+        let name = format!("{}; then {}", self.name, next.name);
+        Self::amending(name, move |windows| {
+            let first = self.apply(windows)?;
+            let second = next.apply(&first.windows)?;
+            let mut parts = Parts { windows: second.windows, ..Parts::default() };
+            for (&window, &start) in second.of.iter().zip(&second.starts) {
+                parts.of.push(first.of[window as usize]);
+                parts.starts.push(first.starts[window as usize] + start);
+            }
+            Ok(parts)
+        })
     }
 
     /// Its name.
@@ -59,33 +68,28 @@ impl Check {
         &self.name
     }
 
-    /// Judges, and changes, `windows`: whether to keep each, and which transitions of it were changed. Fails where the
-    /// check fails, does not answer once for each window, or leaves something that is none.
-    pub(super) fn apply(&self, windows: &mut Windows) -> Result<Vec<Judged>, BoxError> {
-        if !self.amends {
-            let kept = |keep| Judged { keep, replaced: 0, cut: 0 };
-            return Ok(self.judged(windows)?.into_iter().map(kept).collect());
+    /// What it leaves of `windows`. Fails where it fails, does not answer once for each window, or gives back what are no
+    /// parts of these windows.
+    pub(super) fn apply(&self, windows: &Windows) -> Result<Parts, BoxError> {
+        match &self.judge {
+            Judge::Keep(keep) => {
+                let keep = keep(windows)?;
+                if keep.len() != windows.len() {
+                    let (name, answers, asked) = (&self.name, keep.len(), windows.len());
+                    let why = format!("check '{name}' gave {answers} answers for {asked} windows");
+                    return Err(Error::Malformed { why }.into());
+                }
+                let mut parts = Parts::none_of(windows);
+                (0..windows.len()).filter(|&index| keep[index]).for_each(|index| parts.keep(windows, index));
+                Ok(parts)
+            }
+            Judge::Amend(amend) => {
+                let parts = amend(windows)?;
+                let malformed = |why| Error::Malformed { why: format!("check '{}': {why}", self.name) };
+                parts.fit(windows).map_err(malformed)?;
+                Ok(parts)
+            }
         }
-        let before = windows.clone();
-        let keep = self.judged(windows)?;
-        let sizes = |w: &Windows| (w.len(), w.horizon(), w.obs_dim(), w.action_dim());
-        if sizes(windows) != sizes(&before) {
-            let why = format!("check '{}' made (B, H, O, A) = {:?} of {:?}", self.name, sizes(windows), sizes(&before));
-            return Err(Error::Malformed { why }.into());
-        }
-        well_formed(windows)?;
-        Ok(keep.into_iter().enumerate().map(|(index, keep)| Judged::new(keep, &before, windows, index)).collect())
-    }
-
-    /// The check's own answers, of which there must be one a window.
-    fn judged(&self, windows: &mut Windows) -> Result<Vec<bool>, BoxError> {
-        let count = windows.len();
-        let keep = (self.judge)(windows)?;
-        if keep.len() != count {
-            let why = format!("check '{}' gave {} answers for {count} windows", self.name, keep.len());
-            return Err(Error::Malformed { why }.into());
-        }
-        Ok(keep)
     }
 }
 
@@ -95,52 +99,91 @@ impl fmt::Debug for Check {
     }
 }
 
-/// What a check made of one window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Judged {
-    pub keep: bool,
-    /// Transitions that are there still, with other numbers.
-    replaced: u64,
-    /// Transitions that are no longer there.
-    cut: u64,
+/// What a check leaves of the windows it was given: whole ones, or several parts of one, in order and without overlap.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parts {
+    /// The parts, each a window of its own.
+    pub windows: Windows,
+    /// Which of the windows given each is of, never falling.
+    pub of: Vec<u32>,
+    /// The step of that window at which each begins.
+    pub starts: Vec<u32>,
 }
 
-impl Judged {
-    fn new(keep: bool, before: &Windows, after: &Windows, index: usize) -> Self {
-        let (old, new) = (before.lengths[index] as usize, after.lengths[index] as usize);
-        let same = |step| {
-            let (old, new) = (before.transition(index, step), after.transition(index, step));
-            // Where it ends only because the window does, it ended nothing in the task.
-            old.observation == new.observation
-                && old.action == new.action
-                && old.reward == new.reward
-                && old.next_observation == new.next_observation
-                && old.terminated == new.terminated
+impl Parts {
+    /// No part of windows like these yet.
+    pub fn none_of(windows: &Windows) -> Self {
+        Self { windows: windows.emptied(), ..Self::default() }
+    }
+
+    /// All of `windows`, whole.
+    pub fn all(windows: Windows) -> Self {
+        let count = windows.len();
+        Self { windows, of: (0..count as u32).collect(), starts: vec![0; count] }
+    }
+
+    /// Appends window `index` of those given, whole.
+    pub fn keep(&mut self, given: &Windows, index: usize) {
+        self.push(given, index, 0, given.lengths[index] as usize);
+    }
+
+    /// Appends the `length` transitions from step `start` on of window `index` of those given. It ended the task if it
+    /// is the end of a window that did.
+    ///
+    /// # Panics
+    /// If the window has no such transitions, or there are none.
+    pub fn push(&mut self, given: &Windows, index: usize, start: usize, length: usize) {
+        self.windows.push_part(given, index, start, length);
+        self.of.push(index as u32);
+        self.starts.push(start as u32);
+    }
+
+    /// Says what is wrong where these are no parts of `given`.
+    fn fit(&self, given: &Windows) -> Result<(), String> {
+        let sizes = |w: &Windows| (w.horizon(), w.obs_dim(), w.action_dim());
+        let (ours, theirs) = (&self.windows, given);
+        if sizes(ours) != sizes(theirs) {
+            return Err(format!("(H, O, A) became {:?}, it was {:?}", sizes(ours), sizes(theirs)));
+        }
+        well_formed(ours).map_err(|error| error.to_string())?;
+        if [self.of.len(), self.starts.len()] != [ours.len(); 2] {
+            let (count, of, starts) = (ours.len(), self.of.len(), self.starts.len());
+            return Err(format!("{count} parts, but {of} windows that they are of and {starts} starts"));
+        }
+        let mut free = (0, 0);
+        for (part, (&of, &start)) in self.of.iter().zip(&self.starts).enumerate() {
+            let end = start.saturating_add(ours.lengths[part]);
+            let fits = theirs.lengths.get(of as usize).is_some_and(|&length| end <= length);
+            if !fits || (of, start) < free {
+                return Err(format!("part {part} is not one of window {of}, or out of order"));
+            }
+            free = (of, end);
+        }
+        Ok(())
+    }
+
+    /// Steps of part `index` that are other than they were in `given`.
+    pub(super) fn changed(&self, given: &Windows, index: usize) -> u64 {
+        let (of, start) = (self.of[index] as usize, self.starts[index] as usize);
+        let is_other = |step: &usize| {
+            let (new, old) = (self.windows.transition(index, *step), given.transition(of, start + step));
+            // Ends that are only a window's are no matter of the task.
+            (new.observation, new.action, new.reward, new.next_observation, new.terminated)
+                != (old.observation, old.action, old.reward, old.next_observation, old.terminated)
         };
-        let replaced = (0..old.min(new)).filter(|&step| !same(step)).count() + new.saturating_sub(old);
-        Self { keep, replaced: replaced as u64, cut: old.saturating_sub(new) as u64 }
-    }
-
-    /// Whether anything is other than it was generated.
-    pub fn is_amended(&self) -> bool {
-        self.replaced + self.cut > 0
-    }
-
-    /// As counted in the status.
-    pub fn amendments(&self) -> Amendments {
-        Amendments { windows: u64::from(self.is_amended()), replaced: self.replaced, cut: self.cut }
+        (0..self.windows.lengths[index] as usize).filter(is_other).count() as u64
     }
 }
 
 /// What a check changed of the windows that were kept, counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amendments {
-    /// Windows of which anything was changed.
+    /// Generated windows of which anything was changed or left out. One that was taken apart counts once.
     pub windows: u64,
     /// Transitions with other numbers than were generated.
     pub replaced: u64,
-    /// Transitions cut off the windows' ends.
-    pub cut: u64,
+    /// Transitions left out of windows of which others were kept.
+    pub dropped: u64,
 }
 
 impl Amendments {
@@ -154,13 +197,84 @@ impl AddAssign for Amendments {
     fn add_assign(&mut self, other: Self) {
         self.windows += other.windows;
         self.replaced += other.replaced;
-        self.cut += other.cut;
+        self.dropped += other.dropped;
     }
 }
 
 impl fmt::Display for Amendments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { windows, replaced, cut } = self;
-        write!(f, "{windows} windows: {replaced} transitions replaced, {cut} cut off")
+        let Self { windows, replaced, dropped } = self;
+        write!(f, "{windows} windows: {replaced} transitions replaced, {dropped} left out")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use replay::Spec;
+
+    use super::*;
+
+    /// Windows of three steps whose states count on, 10 apart from one window to the next.
+    fn windows(count: usize) -> Windows {
+        let mut windows = Windows::with_capacity(&Spec::new(1, 1), 3, count);
+        for window in 0..count {
+            windows.values.extend((0..4).flat_map(|row| [(10 * window + row) as f32, 0.5, 1.0]));
+            windows.lengths.push(3);
+            windows.terminated.push(true);
+            windows.returns.push(0.0);
+            windows.origins.push(window);
+        }
+        (0..count).for_each(|window| windows.end(window, 3, true));
+        windows
+    }
+
+    /// Takes the middle step of every window out.
+    fn without_the_middle() -> Check {
+        Check::amending("without the middle", |windows: &Windows| {
+            let mut parts = Parts::none_of(windows);
+            for index in 0..windows.len() {
+                parts.push(windows, index, 0, 1);
+                parts.push(windows, index, 2, 1);
+            }
+            Ok(parts)
+        })
+    }
+
+    #[test]
+    fn checks_in_a_row_say_what_is_left_of_the_first_ones_windows() {
+        let late = |w: &Windows| Ok((0..w.len()).map(|i| w.transition(i, 0).observation[0] % 10.0 == 2.0).collect());
+        let both = without_the_middle().then(Check::new("late", late));
+        assert_eq!(both.name(), "without the middle; then late");
+        let left = both.apply(&windows(2)).unwrap();
+        assert_eq!((left.of.clone(), left.starts.clone()), (vec![0, 1], vec![2, 2]));
+        assert_eq!((left.windows.window(1)[0], left.windows.terminated[1]), (12.0, true));
+        assert_eq!(left.changed(&windows(2), 1), 0, "it is the step that was there");
+    }
+
+    #[test]
+    fn only_the_end_of_a_window_ends_the_task() {
+        let left = without_the_middle().apply(&windows(1)).unwrap();
+        assert_eq!((left.windows.terminated, left.windows.lengths), (vec![false, true], vec![1, 1]));
+    }
+
+    #[test]
+    fn what_are_no_parts_of_the_windows_given_is_refused() {
+        type Spoil = fn(&mut Parts);
+        let spoils: [(&str, Spoil); 5] = [
+            ("out of order", |parts| parts.of.swap(0, 1)),
+            ("part 1 is not one", |parts| parts.starts[1] = 1),
+            ("2 starts", |parts| parts.starts.truncate(2)),
+            ("not 1 to 3", |parts| parts.windows.lengths[0] = 4),
+            ("(H, O, A)", |parts| parts.windows = Windows::with_capacity(&Spec::new(2, 1), 3, 0)),
+        ];
+        for (said, spoil) in spoils {
+            let check = Check::amending("spoilt", move |windows: &Windows| {
+                let mut parts = Parts::all(windows.clone());
+                spoil(&mut parts);
+                Ok(parts)
+            });
+            let error = check.apply(&windows(3)).unwrap_err().to_string();
+            assert!(error.contains("spoilt") && error.contains(said), "{error}");
+        }
     }
 }

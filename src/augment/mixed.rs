@@ -133,7 +133,8 @@ mod tests {
             windows.origins.push(0);
         }
         let (rejections, amendments) = (Rejections::default(), Amendments::default());
-        let filtered = Filtered { windows, positions: vec![0, 1, 2], rejections, amendments };
+        let (positions, starts) = (vec![0, 1, 2], vec![0; 3]);
+        let filtered = Filtered { windows, positions, starts, rejections, amendments };
         let mut pool = Pool::new();
         pool.push(Arc::new(Chunk::new(0, 0, filtered).unwrap()));
         (builder.build().unwrap(), pool)

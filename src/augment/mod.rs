@@ -31,7 +31,7 @@ mod store;
 mod worker;
 
 pub use buffer::{Augmented, Monitor};
-pub use check::{Amendments, Check};
+pub use check::{Amendments, Check, Parts};
 pub use config::{AugmentConfig, Until};
 pub use error::{BoxError, Error, Failure};
 pub use filter::{Filter, FilterConfig, Filtered, Rejections};

@@ -197,6 +197,7 @@ impl Store {
             ("returns", Dtype::F32, vec![count], bytes(&windows.returns, f32::to_le_bytes)),
             ("origins", Dtype::U64, vec![count], bytes(&windows.origins, |o| (o as u64).to_le_bytes())),
             ("positions", Dtype::U32, vec![count], bytes(chunk.positions(), u32::to_le_bytes)),
+            ("starts", Dtype::U32, vec![count], bytes(chunk.starts(), u32::to_le_bytes)),
         ];
         let mut tensors = Vec::with_capacity(columns.len());
         for (name, dtype, shape, data) in &columns {
@@ -238,10 +239,14 @@ impl Store {
         windows.origins = numbers(column("origins", Dtype::U64)?, |o| u64::from_le_bytes(o) as usize);
         let positions = numbers(column("positions", Dtype::U32)?, u32::from_le_bytes);
         let rejections: Rejections = serde_json::from_str(about("rejections")?).map_err(|e| e.to_string())?;
-        // Chunks from before checks could amend say nothing of it: nothing was.
+        // Chunks from before checks could amend and take apart say nothing of it: nothing was.
+        let starts = match tensors.tensor("starts") {
+            Ok(_) => numbers(column("starts", Dtype::U32)?, u32::from_le_bytes),
+            Err(_) => vec![0; windows.len()],
+        };
         let amendments = about("amendments").ok().map(|text| serde_json::from_str(text)).transpose();
         let amendments = amendments.map_err(|e| e.to_string())?.unwrap_or_default();
-        let filtered = Filtered { windows, positions, rejections, amendments };
+        let filtered = Filtered { windows, positions, starts, rejections, amendments };
         let chunk = Chunk::new(number, first, filtered).map_err(|e| e.to_string())?;
         if hex(chunk.digest()) != *about("digest")? {
             return Err("its content does not have the checksum that was written with it".into());

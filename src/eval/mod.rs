@@ -26,6 +26,7 @@ mod novelty;
 mod paired;
 mod picture;
 mod quality;
+mod ranking;
 mod report;
 mod rollout;
 mod score;
@@ -47,6 +48,7 @@ pub use picture::{Panel, Picture, Points, Series};
 pub use quality::{
     Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Successor, Terminals, WindowReturn,
 };
+pub use ranking::{Kept, RejectionCurve, auc, worst};
 pub use report::{Floor, NamedQuality, QualityReport};
 pub use rollout::{Evaluation, evaluate};
 pub(crate) use score::number;
