@@ -28,6 +28,7 @@
 //! | [`replay`] | transitions, episodes, windows, datasets, buffers, D4RL and Minari files |
 //! | [`envs`] | tasks on MuJoCo, physics oracle, collectors |
 //! | [`augment`] | the decorator: prompts, pool, workers, pacing; knows no model and no task |
+//! | [`dynamics`] | the task's dynamics and rewards learned from the data: checks without a simulator |
 //! | [`diffusion`] | EDM: networks, training, sampling; knows no rewards and no tasks |
 //! | [`GtaBuffer`], [`GtaConfig`] | the two put together as in the paper |
 //! | [`agents`] | offline RL on any buffer: BC, TD3+BC, IQL, CQL, MCQ, Decision Transformer, ReBRAC |

@@ -18,13 +18,15 @@ pub struct Check {
     judge: Judge,
 }
 
-/// A function of the windows alone.
 #[derive(Clone)]
 enum Judge {
     /// One answer for each window.
-    Keep(Arc<dyn Fn(&Windows) -> Result<Vec<bool>, BoxError> + Send + Sync>),
-    Amend(Arc<dyn Fn(&Windows) -> Result<Parts, BoxError> + Send + Sync>),
+    Keep(Of<Vec<bool>>),
+    Amend(Of<Parts>),
 }
+
+/// A function of the windows alone.
+type Of<T> = Arc<dyn Fn(&Windows) -> Result<T, BoxError> + Send + Sync>;
 
 impl Check {
     /// A check called `name`, which identifies it and its settings in stores, that keeps or rejects whole windows. It runs
