@@ -28,6 +28,7 @@
 //! | [`replay`] | transitions, episodes, windows, datasets, buffers, D4RL and Minari files |
 //! | [`envs`] | tasks on MuJoCo, physics oracle, collectors |
 //! | [`augment`] | the decorator: prompts, pool, workers, pacing; knows no model and no task |
+//! | [`dynamics`] | the task's dynamics and rewards learned from the data: checks without a simulator |
 //! | [`diffusion`] | EDM: networks, training, sampling; knows no rewards and no tasks |
 //! | [`GtaBuffer`], [`GtaConfig`] | the two put together as in the paper |
 //! | [`method`] | what GTA and other augmentations by a diffusion model share; where to add your own |
@@ -46,6 +47,7 @@ pub mod agents;
 pub mod augment;
 pub mod baselines;
 pub mod diffusion;
+pub mod dynamics;
 mod error;
 pub mod eval;
 pub mod experiment;
@@ -66,5 +68,5 @@ pub use crate::gta::{
 };
 pub use crate::method::{Contents, QualityRecord, QualityWatch, Target};
 pub use error::{Error, Result};
-pub use oracle::dynamics_check;
+pub use oracle::{Repair, dynamics_check, dynamics_repair};
 pub use recording::{Behaviour, Recording, recorded};

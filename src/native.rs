@@ -262,6 +262,21 @@ pub fn threads() -> usize {
     usize::try_from(tch::get_num_threads()).unwrap_or(1)
 }
 
+/// Runs `work` in a thread of its own with one LibTorch thread, and waits for it: what it computes does not depend on how
+/// many threads the caller has, whose setting stays what it is.
+///
+/// # Panics
+/// When `work` does, or the system cannot start a thread.
+pub(crate) fn on_one_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    // Before the first tensor, or no GPU would be found afterwards.
+    let _ = load_cuda();
+    let run = || {
+        set_threads(1);
+        work()
+    };
+    std::thread::scope(|scope| scope.spawn(run).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// A new thread is the only one that shows and sets the default alone.
 fn on_new_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match std::thread::Builder::new().name("gta-threads".to_owned()).spawn(work).map(std::thread::JoinHandle::join) {

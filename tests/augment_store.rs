@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use augment_toys::*;
-use gta::augment::{AugmentConfig, Augmented, Check, Error, Failure, Pacing};
+use gta::augment::{Amendments, AugmentConfig, Augmented, Check, Error, Failure, Pacing, Parts};
 use replay::{Replay, Seed};
 
 fn stored(folder: &Path) -> AugmentConfig {
@@ -63,6 +63,39 @@ fn rejections_are_remembered() {
     };
     let (first, generated) = (status(wrap(&toy)), toy.count());
     assert!(first.0.check > 0);
+    assert_eq!(status(wrap(&toy)), first);
+    assert_eq!(toy.count(), generated);
+}
+
+#[test]
+fn windows_that_a_check_took_apart_come_back_as_they_were_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrap = |toy: &Toy| {
+        let parted = Check::amending("without the second step", |windows: &replay::Windows| {
+            let mut parts = Parts::none_of(windows);
+            for index in 0..windows.len() {
+                let length = windows.lengths[index] as usize;
+                parts.push(windows, index, 0, 1);
+                if length > 2 {
+                    parts.push(windows, index, 2, length - 2);
+                }
+            }
+            parts.windows.window_mut(0)[0] += 0.5;
+            Ok(parts)
+        });
+        toy.wrap(stored(folder.path())).with_check(parted)
+    };
+    let toy = Toy::new(jitter);
+    let status = |mut buffer: Augmented<replay::Dataset>| {
+        buffer.wait_filled().unwrap();
+        wait_resting(&buffer);
+        let starts: Vec<u32> = buffer.pool().chunks().flat_map(|chunk| chunk.starts().to_vec()).collect();
+        (buffer.status().amended, starts, buffer.pool_hash())
+    };
+    let (first, generated) = (status(wrap(&toy)), toy.count());
+    let Amendments { windows, replaced, dropped } = first.0;
+    assert!(windows > 0 && dropped == windows && replaced == generated as u64, "{:?}", first.0);
+    assert!(first.1.contains(&0) && first.1.contains(&2), "{:?}", first.1);
     assert_eq!(status(wrap(&toy)), first);
     assert_eq!(toy.count(), generated);
 }

@@ -94,6 +94,46 @@ impl Windows {
         &mut self.values[index * size..][..size]
     }
 
+    /// Ends window `index` after its first `length` transitions, the last of which ended the task if `terminated`: the
+    /// rows after them repeat the state that it led to, with action and reward zero.
+    ///
+    /// # Panics
+    /// If there is no such window, or `length` is not in `1..=H`.
+    pub fn end(&mut self, index: usize, length: usize, terminated: bool) {
+        assert!((1..=self.horizon).contains(&length), "{length} transitions of a window of up to {}", self.horizon);
+        let (o, d) = (self.obs_dim, self.row_dim());
+        let (kept, padding) = self.window_mut(index)[length * d..].split_at_mut(d);
+        kept[o..].fill(0.0);
+        padding.chunks_exact_mut(d).for_each(|row| row.copy_from_slice(kept));
+        self.lengths[index] = length as u32;
+        self.terminated[index] = terminated;
+    }
+
+    /// No windows, of the same sizes.
+    pub fn emptied(&self) -> Self {
+        let (horizon, obs_dim, action_dim) = (self.horizon, self.obs_dim, self.action_dim);
+        Self { horizon, obs_dim, action_dim, ..Self::default() }
+    }
+
+    /// Appends a window of the `length` transitions from step `start` on of another set's window `index`, with its return
+    /// and its origin moved on. It terminates where it is the end of a window that does.
+    ///
+    /// # Panics
+    /// If the window has no such transitions, there are none, or the sets are of other sizes.
+    pub fn push_part(&mut self, other: &Self, index: usize, start: usize, length: usize) {
+        let sizes = |w: &Self| (w.horizon, w.obs_dim, w.action_dim);
+        assert_eq!(sizes(self), sizes(other), "sizes of windows");
+        let (whole, d) = (other.lengths[index] as usize, other.row_dim());
+        assert!(length > 0 && start + length <= whole, "steps {start}..{} of {whole}", start + length);
+        self.values.extend_from_slice(&other.window(index)[start * d..][..(length + 1) * d]);
+        self.values.resize((self.len() + 1) * (self.horizon + 1) * d, 0.0);
+        self.lengths.push(length as u32);
+        self.terminated.push(false);
+        self.returns.push(other.returns[index]);
+        self.origins.push(other.origins[index] + start);
+        self.end(self.len() - 1, length, other.terminated[index] && start + length == whole);
+    }
+
     /// Transition `step` of window `index`, borrowed. The window's end is truncated unless it terminated.
     ///
     /// # Panics
@@ -266,6 +306,43 @@ mod tests {
                 covered[start..start + length].fill(true);
             }
             prop_assert!(covered.into_iter().all(|row| row));
+        }
+
+        #[test]
+        fn an_ended_window_is_the_one_of_an_episode_that_ended_there(length in 1_usize..9, to in 1_usize..9, last: bool) {
+            let to = to.min(length);
+            let ending = if last { Ending::Terminated } else { Ending::Truncated };
+            let window = |length, horizon| {
+                let dataset = dataset(&[(length, ending)]);
+                let mut windows = Windows::with_capacity(dataset.spec(), horizon, 1);
+                WindowIndex::new(&dataset, horizon).unwrap().gather(0, 0.5, &mut windows);
+                windows
+            };
+            let mut windows = window(length, 9);
+            windows.end(0, to, last);
+            prop_assert_eq!(&windows, &window(to, 9));
+        }
+
+        #[test]
+        fn a_part_holds_the_transitions_it_is_made_of(length in 1_usize..9, from in 0_usize..9, to in 1_usize..9) {
+            let (from, to) = (from.min(length - 1), to.min(length));
+            prop_assume!(from < to);
+            let dataset = dataset(&[(length, Ending::Terminated)]);
+            let mut windows = Windows::with_capacity(dataset.spec(), 9, 1);
+            WindowIndex::new(&dataset, 9).unwrap().gather(0, 0.5, &mut windows);
+            let mut parts = windows.emptied();
+            parts.push_part(&windows, 0, from, to - from);
+            prop_assert_eq!((parts.len(), parts.returns[0], parts.origins[0]), (1, 0.5, from));
+            prop_assert_eq!((parts.lengths[0] as usize, parts.terminated[0]), (to - from, to == length));
+            for step in from..to {
+                let (part, whole) = (parts.transition(0, step - from), windows.transition(0, step));
+                prop_assert_eq!((part.observation, part.action), (whole.observation, whole.action));
+                prop_assert_eq!((part.reward, part.next_observation), (whole.reward, whole.next_observation));
+            }
+            // Its padding is that of any window.
+            let before = parts.clone();
+            parts.end(0, to - from, to == length);
+            prop_assert_eq!(parts, before);
         }
 
         #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Error, Failure, Pacing, Phase, Pool, Progress, Rejections, Status, Stop, Until, pool::Chunk};
+use super::{Amendments, Error, Failure, Pacing, Phase, Pool, Progress, Rejections, Status, Stop, Until, pool::Chunk};
 
 /// So many chunks in a row without a single window kept mean that there will never be one.
 const FRUITLESS_CHUNKS: u64 = 16;
@@ -46,6 +46,7 @@ struct State {
     /// Chunks published that the consumer has not fetched yet, in order.
     unseen: VecDeque<Arc<Chunk>>,
     rejected: Rejections,
+    amended: Amendments,
     fruitless: u64,
     clock: Clock,
 }
@@ -158,6 +159,7 @@ impl Exchange {
             && let Some(chunk) = state.early.remove(&state.pool.next())
         {
             state.rejected += chunk.rejections();
+            state.amended += chunk.amendments();
             state.fruitless = if chunk.transitions() == 0 { state.fruitless + 1 } else { 0 };
             state.unseen.push_back(chunk.clone());
             state.pool.push(chunk);
@@ -321,6 +323,7 @@ impl Exchange {
             target: self.pacing.target,
             consumed: state.consumed,
             rejected: state.rejected,
+            amended: state.amended,
             transitions_per_second: if seconds > 0.0 { generated as f64 / seconds } else { 0.0 },
         }
     }

@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::ops::AddAssign;
-use std::sync::Arc;
 
 use replay::{Dataset, Result as DataResult, Windows};
 use serde::{Deserialize, Serialize};
 
-use super::{BoxError, Error};
+use super::{Amendments, BoxError, Check, Parts};
 
 /// Where a generated window stops being believable.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,37 +45,6 @@ impl FilterConfig {
     }
 }
 
-/// A check from outside, such as a physics oracle: says of each window whether to keep it.
-#[derive(Clone)]
-pub struct Check {
-    name: String,
-    keep: Arc<Keep>,
-}
-
-/// One answer for each window. It must be a function of the windows alone.
-type Keep = dyn Fn(&Windows) -> Result<Vec<bool>, BoxError> + Send + Sync;
-
-impl Check {
-    /// A check called `name`, which identifies it and its settings in stores. It runs in the worker threads.
-    pub fn new(
-        name: impl Into<String>,
-        keep: impl Fn(&Windows) -> Result<Vec<bool>, BoxError> + Send + Sync + 'static,
-    ) -> Self {
-        Self { name: name.into(), keep: Arc::new(keep) }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-}
-
-impl fmt::Debug for Check {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Check").field(&self.name).finish()
-    }
-}
-
 /// Windows rejected, by the first reason that applies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejections {
@@ -96,6 +64,23 @@ impl Rejections {
     /// Windows rejected for any reason.
     pub fn total(&self) -> u64 {
         self.not_finite + self.action + self.observation + self.reward + self.check
+    }
+
+    /// One window, rejected for the first reason of these.
+    fn first(&self) -> Self {
+        let mut rest = 1;
+        let mut one = |count: u64| {
+            let taken = count.min(rest);
+            rest -= taken;
+            taken
+        };
+        Self {
+            not_finite: one(self.not_finite),
+            action: one(self.action),
+            observation: one(self.observation),
+            reward: one(self.reward),
+            check: one(self.check),
+        }
     }
 }
 
@@ -121,10 +106,14 @@ impl fmt::Display for Rejections {
 pub struct Filtered {
     /// The windows kept, in order.
     pub windows: Windows,
-    /// Where each stood among those given, increasing.
+    /// Where each stood among those given, increasing; the parts of one that a check took apart share its place.
     pub positions: Vec<u32>,
+    /// At which step of the one given each begins: 0 unless a check took it apart.
+    pub starts: Vec<u32>,
     /// The others.
     pub rejections: Rejections,
+    /// What was changed of those kept. (Actions clamped to their bounds are not counted.)
+    pub amendments: Amendments,
 }
 
 /// Judges windows against the data they are meant to extend.
@@ -186,24 +175,59 @@ impl Filter {
 
     /// Keeps the believable windows and clamps their actions to the bounds.
     ///
-    /// Fails where the external check fails or does not answer once for each window it was asked about.
+    /// Fails where the external check fails, does not answer once for each window it was asked about, or gives back what
+    /// are no parts of these windows.
     pub fn apply(&self, mut windows: Windows) -> Result<Filtered, BoxError> {
         let mut rejections = Rejections::default();
-        let mut keep: Vec<bool> = (0..windows.len()).map(|i| self.judge(&mut windows, i, &mut rejections)).collect();
-        let mut positions = positions(&keep);
+        let keep: Vec<bool> = (0..windows.len()).map(|i| self.judge(&mut windows, i, &mut rejections)).collect();
+        let positions = positions(&keep);
         retain(&mut windows, &keep);
-        if let Some(check) = self.check.as_ref().filter(|_| !windows.is_empty()) {
-            keep = (check.keep)(&windows)?;
-            if keep.len() != windows.len() {
-                let why = format!("check '{}' gave {} answers for {} windows", check.name, keep.len(), windows.len());
-                return Err(Error::Malformed { why }.into());
+        let Some(check) = self.check.as_ref().filter(|_| !windows.is_empty()) else {
+            let starts = vec![0; windows.len()];
+            return Ok(Filtered { windows, positions, starts, rejections, amendments: Amendments::default() });
+        };
+        let parts = check.apply(&windows)?;
+        Ok(self.put_together(&windows, &positions, parts, rejections))
+    }
+
+    /// What is left of `given`, which stood at `positions`, when a check has left `parts` of it.
+    fn put_together(
+        &self,
+        given: &Windows,
+        positions: &[u32],
+        mut parts: Parts,
+        mut rejections: Rejections,
+    ) -> Filtered {
+        let (mut amendments, mut keep) = (Amendments::default(), Vec::with_capacity(parts.of.len()));
+        for (index, &position) in positions.iter().enumerate() {
+            let length = u64::from(given.lengths[index]);
+            let (mut replaced, mut left, mut why) = (0, 0, Rejections::default());
+            while parts.of.get(keep.len()) == Some(&(index as u32)) {
+                let part = keep.len();
+                let changed = parts.changed(given, part);
+                // What was put right must be as believable as what needed nothing.
+                let believable = changed == 0 || self.judge(&mut parts.windows, part, &mut why);
+                if believable {
+                    replaced += changed;
+                    left += u64::from(parts.windows.lengths[part]);
+                }
+                parts.of[part] = position;
+                keep.push(believable);
             }
-            rejections.check = keep.iter().filter(|&&k| !k).count() as u64;
-            let mut answers = keep.iter();
-            positions.retain(|_| *answers.next().expect("one answer a window"));
-            retain(&mut windows, &keep);
+            match (left, why.total()) {
+                (0, 0) => rejections.check += 1,
+                (0, _) => rejections += why.first(),
+                (_, _) if replaced > 0 || left < length => {
+                    amendments += Amendments { windows: 1, replaced, dropped: length - left };
+                }
+                _ => {}
+            }
         }
-        Ok(Filtered { windows, positions, rejections })
+        let Parts { mut windows, of, starts } = parts;
+        retain(&mut windows, &keep);
+        let kept =
+            |column: Vec<u32>| column.into_iter().zip(&keep).filter(|(_, keep)| **keep).map(|(v, _)| v).collect();
+        Filtered { windows, positions: kept(of), starts: kept(starts), rejections, amendments }
     }
 
     /// Whether window `index` is believable; clamps its actions.
@@ -343,6 +367,34 @@ mod tests {
         let short = Check::new("short", |_: &Windows| Ok(vec![true]));
         let error = filter(Some(short)).apply(windows(&[GOOD, GOOD])).unwrap_err();
         assert!(error.to_string().contains("check 'short' gave 1 answers for 2 windows"), "{error}");
+    }
+
+    #[test]
+    fn what_a_check_puts_right_is_kept_counted_and_judged_again() {
+        let check = Check::amending("by origin", |given: &Windows| {
+            let mut parts = Parts::none_of(given);
+            parts.keep(given, 0);
+            parts.keep(given, 1);
+            parts.windows.window_mut(1)[2] = 7.0;
+            // One window in two parts, one without its first step, and one of whose parts only one is believable.
+            (0..2).for_each(|start| parts.push(given, 2, start, 1));
+            parts.push(given, 3, 1, 1);
+            (0..2).for_each(|start| parts.push(given, 4, start, 1));
+            parts.windows.window_mut(6)[3] = 99.0;
+            parts.keep(given, 5);
+            parts.windows.window_mut(7)[3] = 99.0;
+            Ok(parts)
+        });
+        let left = filter(Some(check)).apply(windows(&[GOOD; 7])).unwrap();
+        assert_eq!(left.positions, [0, 1, 2, 2, 3, 4]);
+        assert_eq!(left.starts, [0, 0, 0, 1, 1, 0]);
+        assert_eq!(left.windows.lengths, [2, 2, 1, 1, 1, 1]);
+        // The sixth is not believable as it became, the seventh was rejected.
+        let expected = Rejections { observation: 1, check: 1, ..Rejections::default() };
+        assert_eq!(left.rejections, expected);
+        assert_eq!(left.amendments, Amendments { windows: 3, replaced: 1, dropped: 2 });
+        assert_eq!(left.windows.transition(1, 0).reward, 7.0);
+        assert_eq!(left.windows.transition(3, 0).observation, [3.0]);
     }
 
     #[test]

@@ -107,7 +107,7 @@ mod tests {
     use replay::{Seed, Source, Transition, Windows};
 
     use super::super::filter::Filtered;
-    use super::super::{Chunk, Rejections};
+    use super::super::{Amendments, Chunk, Rejections};
     use super::*;
 
     /// Real observations are 0, generated ones 1 and up.
@@ -132,7 +132,9 @@ mod tests {
             windows.returns.push(0.0);
             windows.origins.push(0);
         }
-        let filtered = Filtered { windows, positions: vec![0, 1, 2], rejections: Rejections::default() };
+        let (rejections, amendments) = (Rejections::default(), Amendments::default());
+        let (positions, starts) = (vec![0, 1, 2], vec![0; 3]);
+        let filtered = Filtered { windows, positions, starts, rejections, amendments };
         let mut pool = Pool::new();
         pool.push(Arc::new(Chunk::new(0, 0, filtered).unwrap()));
         (builder.build().unwrap(), pool)

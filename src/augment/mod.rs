@@ -16,6 +16,7 @@
 
 mod aim;
 mod buffer;
+mod check;
 mod choice;
 mod config;
 mod error;
@@ -33,9 +34,10 @@ mod worker;
 
 pub use aim::{Aim, Alpha};
 pub use buffer::{Augmented, Monitor};
+pub use check::{Amendments, Check, Parts};
 pub use config::{AugmentConfig, Until};
 pub use error::{BoxError, Error, Failure};
-pub use filter::{Check, Filter, FilterConfig, Filtered, Rejections};
+pub use filter::{Filter, FilterConfig, Filtered, Rejections};
 pub use generator::{Blueprint, Generator, Learner, Learning, Progress, Prompts, Stop};
 pub use guide::{Condition, Guide, GuideConfig};
 pub use mixed::Mixed;

@@ -8,7 +8,7 @@ use replay::{Batch, Rng, Source, Windows};
 use sha2::{Digest, Sha256};
 
 use super::filter::Filtered;
-use super::{Error, Rejections};
+use super::{Amendments, Error, Rejections};
 
 /// Windows generated together, never changed again.
 #[derive(Debug)]
@@ -17,21 +17,25 @@ pub struct Chunk {
     first: u64,
     windows: Windows,
     positions: Vec<u32>,
+    starts: Vec<u32>,
     /// Transitions up to and including each window.
     ends: Vec<u32>,
     rejections: Rejections,
+    amendments: Amendments,
     digest: [u8; 32],
 }
 
 impl Chunk {
     /// Chunk `number`, whose first window, kept or not, has the number `first`.
     ///
-    /// Fails where windows and positions do not fit together or a length is not in `1..=H`.
+    /// Fails where windows, positions and starts do not fit together or a length is not in `1..=H`.
     pub fn new(number: u64, first: u64, filtered: Filtered) -> Result<Self, Error> {
-        let Filtered { windows, positions, rejections } = filtered;
+        let Filtered { windows, positions, starts, rejections, amendments } = filtered;
         well_formed(&windows)?;
-        if positions.len() != windows.len() || !positions.is_sorted_by(|a, b| a < b) {
-            let why = format!("{} increasing positions for {} windows", positions.len(), windows.len());
+        let places = positions.iter().zip(&starts);
+        if [positions.len(), starts.len()] != [windows.len(); 2] || !places.is_sorted_by(|a, b| a < b) {
+            let (count, places, starts) = (windows.len(), positions.len(), starts.len());
+            let why = format!("{places} increasing positions and {starts} starts for {count} windows");
             return Err(Error::Malformed { why });
         }
         let ends = windows.lengths.iter().scan(0, |sum, &length| {
@@ -39,8 +43,8 @@ impl Chunk {
             Some(*sum)
         });
         let ends = ends.collect();
-        let digest = digest(number, first, &windows, &positions);
-        Ok(Self { number, first, windows, positions, ends, rejections, digest })
+        let digest = digest(number, first, &windows, &positions, &starts);
+        Ok(Self { number, first, windows, positions, starts, ends, rejections, amendments, digest })
     }
 
     /// Its number since the pool began.
@@ -63,9 +67,15 @@ impl Chunk {
         self.first + u64::from(self.positions[index])
     }
 
-    /// Where each window kept stood among those generated, increasing.
+    /// Where each window kept stood among those generated, increasing; the parts of one that a check took apart share its
+    /// place.
     pub fn positions(&self) -> &[u32] {
         &self.positions
+    }
+
+    /// At which step of the generated window each window kept begins: 0 unless a check took it apart.
+    pub fn starts(&self) -> &[u32] {
+        &self.starts
     }
 
     /// Transitions held.
@@ -78,9 +88,19 @@ impl Chunk {
         self.rejections
     }
 
+    /// What an external check changed of those kept.
+    pub fn amendments(&self) -> Amendments {
+        self.amendments
+    }
+
     /// SHA-256 of the content.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
+    }
+
+    /// Where transition `step` of window `index` comes from: window and step as they were generated.
+    fn source(&self, index: usize, step: usize) -> Source {
+        Source::Generated { window: self.window_number(index), step: self.starts[index] + step as u32 }
     }
 
     /// Window and step of transition `nth` of the chunk.
@@ -108,7 +128,7 @@ pub(super) fn well_formed(windows: &Windows) -> Result<(), Error> {
     }
 }
 
-fn digest(number: u64, first: u64, windows: &Windows, positions: &[u32]) -> [u8; 32] {
+fn digest(number: u64, first: u64, windows: &Windows, positions: &[u32], starts: &[u32]) -> [u8; 32] {
     let mut hash = Sha256::new();
     let sizes = [windows.horizon(), windows.obs_dim(), windows.action_dim(), windows.len()].map(|n| n as u64);
     [number, first].iter().chain(&sizes).for_each(|n| hash.update(n.to_le_bytes()));
@@ -118,6 +138,10 @@ fn digest(number: u64, first: u64, windows: &Windows, positions: &[u32]) -> [u8;
     hash.update(bytes(&windows.returns, f32::to_le_bytes));
     hash.update(bytes(&windows.origins, |o| (o as u64).to_le_bytes()));
     hash.update(bytes(positions, u32::to_le_bytes));
+    // Whole windows have the digest they had before windows could be taken apart.
+    if starts.iter().any(|&start| start > 0) {
+        hash.update(bytes(starts, u32::to_le_bytes));
+    }
     hash.finalize().into()
 }
 
@@ -225,7 +249,7 @@ impl Pool {
     pub fn sample_into(&self, rows: usize, rng: &mut Rng, batch: &mut Batch) {
         for _ in 0..rows {
             let (chunk, window, step) = self.locate(rng.random_range(0..self.transitions()));
-            let source = Source::Generated { window: chunk.window_number(window), step: step as u32 };
+            let source = chunk.source(window, step);
             batch.push(chunk.windows().transition(window, step), source);
         }
     }
@@ -261,8 +285,14 @@ mod tests {
             windows.returns.push(0.0);
             windows.origins.push(i);
         }
-        let positions = (0..lengths.len() as u32).map(|i| 2 * i).collect();
-        let filtered = Filtered { windows, positions, rejections: Rejections::default() };
+        let (positions, starts) = ((0..lengths.len() as u32).map(|i| 2 * i).collect(), vec![0; lengths.len()]);
+        let filtered = Filtered {
+            windows,
+            positions,
+            starts,
+            rejections: Rejections::default(),
+            amendments: Amendments::default(),
+        };
         Arc::new(Chunk::new(number, number * 100, filtered).unwrap())
     }
 
@@ -346,7 +376,8 @@ mod tests {
         let mut windows = chunk(0, &[2, 2]).windows().clone();
         windows.lengths[1] = 6;
         let make = |windows: Windows, positions: Vec<u32>| {
-            Chunk::new(0, 0, Filtered { windows, positions, rejections: Rejections::default() }).map(|_| ())
+            let (starts, rejections, amendments) = (vec![0; positions.len()], Default::default(), Default::default());
+            Chunk::new(0, 0, Filtered { windows, positions, starts, rejections, amendments }).map(|_| ())
         };
         let error = make(windows.clone(), vec![0, 1]).unwrap_err();
         assert!(error.to_string().contains("window 1 has 6 transitions, not 1 to 5"), "{error}");
@@ -354,5 +385,20 @@ mod tests {
         assert!(make(windows.clone(), vec![1, 1]).is_err() && make(windows.clone(), vec![0]).is_err());
         windows.values.pop();
         assert!(make(windows, vec![0, 1]).is_err());
+    }
+
+    #[test]
+    fn parts_of_a_window_share_its_number_and_keep_their_steps() {
+        let windows = chunk(0, &[2, 1]).windows().clone();
+        let make = |starts: Vec<u32>| {
+            let (windows, positions) = (windows.clone(), vec![4, 4]);
+            let (rejections, amendments) = (Rejections::default(), Amendments::default());
+            Chunk::new(0, 100, Filtered { windows, positions, starts, rejections, amendments })
+        };
+        let parted = make(vec![0, 3]).unwrap();
+        let sources = [(0, 0), (0, 1), (1, 0)].map(|(window, step)| parted.source(window, step));
+        assert_eq!(sources, [0, 1, 3].map(|step| Source::Generated { window: 104, step }));
+        assert_ne!(parted.digest(), make(vec![0, 4]).unwrap().digest());
+        assert!(make(vec![0, 0]).is_err() && make(vec![3, 0]).is_err());
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Rejections;
+use super::{Amendments, Rejections};
 
 /// What the background threads are doing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -57,6 +57,8 @@ pub struct Status {
     pub consumed: u64,
     /// Windows rejected since the pool began, by reason.
     pub rejected: Rejections,
+    /// What an external check changed of the windows accepted since the pool began.
+    pub amended: Amendments,
     /// Transitions accepted a second while at least one worker was busy; 0 before the first chunk.
     pub transitions_per_second: f64,
 }
@@ -77,10 +79,13 @@ impl fmt::Display for Status {
             Phase::Paused => write!(f, "paused")?,
             Phase::Stopped => write!(f, "stopped")?,
         }
-        let Self { transitions, target, transitions_per_second, windows, rejected, .. } = self;
+        let Self { transitions, target, transitions_per_second, windows, rejected, amended, .. } = self;
         write!(f, ": {transitions} of {target} transitions in {windows} windows, {transitions_per_second:.0}/s")?;
         let rejected = rejected.total();
-        if rejected > 0 { write!(f, ", {rejected} windows rejected") } else { Ok(()) }
+        if rejected > 0 {
+            write!(f, ", {rejected} windows rejected")?;
+        }
+        if amended.is_empty() { Ok(()) } else { write!(f, ", {} windows amended", amended.windows) }
     }
 }
 
@@ -92,7 +97,7 @@ mod tests {
     fn what_is_not_known_yet_is_not_shown() {
         let shown = |step, total, loss| {
             let phase = Phase::Learning { step, total, loss };
-            let (rejected, transitions_per_second) = (Rejections::default(), 0.0);
+            let (rejected, amended, transitions_per_second) = (Rejections::default(), Amendments::default(), 0.0);
             let [chunks, windows, transitions, generated, target, consumed] = [0; 6];
             Status {
                 phase,
@@ -103,6 +108,7 @@ mod tests {
                 target,
                 consumed,
                 rejected,
+                amended,
                 transitions_per_second,
             }
             .to_string()

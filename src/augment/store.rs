@@ -197,13 +197,20 @@ impl Store {
             ("returns", Dtype::F32, vec![count], bytes(&windows.returns, f32::to_le_bytes)),
             ("origins", Dtype::U64, vec![count], bytes(&windows.origins, |o| (o as u64).to_le_bytes())),
             ("positions", Dtype::U32, vec![count], bytes(chunk.positions(), u32::to_le_bytes)),
+            ("starts", Dtype::U32, vec![count], bytes(chunk.starts(), u32::to_le_bytes)),
         ];
         let mut tensors = Vec::with_capacity(columns.len());
         for (name, dtype, shape, data) in &columns {
             tensors.push((*name, TensorView::new(*dtype, shape.clone(), data).map_err(|e| e.to_string())?));
         }
         let rejections = serde_json::to_string(&chunk.rejections()).map_err(|e| e.to_string())?;
-        let about = [("mark", self.mark.clone()), ("digest", hex(chunk.digest())), ("rejections", rejections)];
+        let amendments = serde_json::to_string(&chunk.amendments()).map_err(|e| e.to_string())?;
+        let about = [
+            ("mark", self.mark.clone()),
+            ("digest", hex(chunk.digest())),
+            ("rejections", rejections),
+            ("amendments", amendments),
+        ];
         let about: HashMap<_, _> = about.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         safetensors::serialize(tensors, Some(about)).map_err(|e| e.to_string())
     }
@@ -232,8 +239,15 @@ impl Store {
         windows.origins = numbers(column("origins", Dtype::U64)?, |o| u64::from_le_bytes(o) as usize);
         let positions = numbers(column("positions", Dtype::U32)?, u32::from_le_bytes);
         let rejections: Rejections = serde_json::from_str(about("rejections")?).map_err(|e| e.to_string())?;
-        let chunk =
-            Chunk::new(number, first, Filtered { windows, positions, rejections }).map_err(|e| e.to_string())?;
+        // Chunks from before checks could amend and take apart say nothing of it: nothing was.
+        let starts = match tensors.tensor("starts") {
+            Ok(_) => numbers(column("starts", Dtype::U32)?, u32::from_le_bytes),
+            Err(_) => vec![0; windows.len()],
+        };
+        let amendments = about("amendments").ok().map(|text| serde_json::from_str(text)).transpose();
+        let amendments = amendments.map_err(|e| e.to_string())?.unwrap_or_default();
+        let filtered = Filtered { windows, positions, starts, rejections, amendments };
+        let chunk = Chunk::new(number, first, filtered).map_err(|e| e.to_string())?;
         if hex(chunk.digest()) != *about("digest")? {
             return Err("its content does not have the checksum that was written with it".into());
         }

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use gta::Repair;
 use gta::envs::EnvId;
 use gta::native::DeviceChoice;
 
@@ -237,6 +238,24 @@ pub struct TrainArgs {
     pub settings: SettingsArgs,
 }
 
+/// What the simulator makes of wrong transitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RepairArg {
+    /// Each gets its true next state, and the window goes on as one of its own.
+    Split,
+    /// The rest of the window is simulated from there on, by its own actions.
+    Reroll,
+}
+
+impl From<RepairArg> for Repair {
+    fn from(repair: RepairArg) -> Self {
+        match repair {
+            RepairArg::Split => Self::Split,
+            RepairArg::Reroll => Self::Reroll,
+        }
+    }
+}
+
 /// Write a dataset with generated transitions.
 ///
 /// Trains first where the folder has no trained model, then generates until at least N transitions passed the filter,
@@ -247,7 +266,9 @@ pub struct TrainArgs {
 Examples:
   gta augment original.hdf5 --folder runs/cheetah --out more.hdf5 --transitions 100000
   gta augment original.hdf5 --folder runs/cheetah --out new.hdf5 --transitions 100000 --generated-only
-  gta augment original.hdf5 --folder runs/cheetah --out sets/cheetah-v0 --transitions 100000    # Minari")]
+  gta augment original.hdf5 --folder runs/cheetah --out sets/cheetah-v0 --transitions 100000    # Minari
+  gta augment original.hdf5 --folder runs/cheetah --out exact.hdf5 --transitions 100000 --check-env HalfCheetah-v4 \
+      --repair split --most-error 0.02")]
 pub struct AugmentArgs {
     /// D4RL file, or Minari folder.
     #[arg(value_name = "DATA")]
@@ -267,9 +288,12 @@ pub struct AugmentArgs {
     /// Have this task's simulator reject windows that break its dynamics.
     #[arg(long, value_name = "ID")]
     pub check_env: Option<EnvId>,
-    /// Dynamic MSE, averaged over a window, beyond which the simulator rejects it.
+    /// Dynamic MSE, averaged over a window, beyond which the simulator rejects it; with --repair, of a transition.
     #[arg(long, value_name = "MSE", default_value_t = 0.05, requires = "check_env")]
     pub most_error: f64,
+    /// Rather than reject windows, have the simulator put their wrong transitions right.
+    #[arg(long, value_name = "HOW", requires = "check_env")]
+    pub repair: Option<RepairArg>,
     /// Settings.
     #[command(flatten)]
     pub settings: SettingsArgs,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use gta::envs::{EnvId, Oracle};
 use gta::replay::formats::minari;
-use gta::{Contents, Target, dynamics_check};
+use gta::{Contents, Repair, Target, dynamics_check, dynamics_repair};
 use serde_json::json;
 
 use super::args::AugmentArgs;
@@ -20,8 +20,8 @@ pub struct Plan {
     destination: Destination,
     transitions: u64,
     contents: Contents,
-    /// The simulator that checks windows, and the dynamic MSE it tolerates.
-    check: Option<(EnvId, f64)>,
+    /// The simulator that checks windows, the dynamic MSE it tolerates, and what it does about more than that.
+    check: Option<(EnvId, f64, Option<Repair>)>,
     settings: Settings,
 }
 
@@ -32,7 +32,7 @@ impl Plan {
         let settings = Settings::new(&args.settings, &args.folder)?;
         let contents = if args.generated_only { Contents::Generated } else { Contents::Augmented };
         let destination = Destination::new(&args.out)?;
-        let check = args.check_env.map(|env| (env, args.most_error));
+        let check = args.check_env.map(|env| (env, args.most_error, args.repair.map(Repair::from)));
         Ok(Self {
             data: args.data,
             folder: args.folder,
@@ -52,8 +52,14 @@ impl Plan {
         }
         let (dataset, report) = train::load(console, &self.data)?;
         let real = report.rows;
-        let check =
-            self.check.map(|(env, most)| dynamics_check(&dataset, Oracle::new(env, None)?, most)).transpose()?;
+        let check = |(env, most, repair)| {
+            let oracle = Oracle::new(env, None)?;
+            match repair {
+                None => dynamics_check(&dataset, oracle, most),
+                Some(repair) => dynamics_repair(&dataset, oracle, most, repair),
+            }
+        };
+        let check = self.check.map(check).transpose()?;
         let mut buffer = train::open(console, dataset, &self.settings, &self.folder, self.transitions, check)?;
         let monitor = buffer.monitor();
         let (filled, seen) = watch::during(console, monitor, || buffer.fill_to(self.transitions));
@@ -75,6 +81,7 @@ impl Plan {
             "generated": status.transitions,
             "windows": status.windows,
             "rejected": status.rejected,
+            "amended": status.amended,
             "pool_sha256": hash,
             "training_steps_now": seen.steps,
         });
@@ -87,8 +94,18 @@ impl Plan {
             0 => "none".into(),
             count => format!("{} windows ({})", thousands(count), status.rejected),
         };
-        let text =
-            format!("{}\n  contents  {contents}\n  rejected  {rejected}\n  pool      sha256 {hash}", path.display());
+        let amended = match status.amended.windows {
+            0 => "none".into(),
+            _ => {
+                let share = |count: u64| 100.0 * count as f64 / (status.generated + status.amended.dropped) as f64;
+                let (replaced, dropped) = (share(status.amended.replaced), share(status.amended.dropped));
+                format!("{} ({replaced:.1}% and {dropped:.1}% of the transitions)", status.amended)
+            }
+        };
+        let text = format!(
+            "{}\n  contents  {contents}\n  rejected  {rejected}\n  amended   {amended}\n  pool      sha256 {hash}",
+            path.display()
+        );
         console.result(&object, text)
     }
 }

@@ -148,6 +148,7 @@ impl QuickstartPlan {
             "original_transitions": dataset.len(),
             "generated_transitions": status.transitions,
             "rejected": status.rejected,
+            "amended": status.amended,
             "pool_sha256": buffer.pool_hash(),
             "training_steps": config.trainer.steps,
             "training_steps_now": seen.steps,

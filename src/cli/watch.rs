@@ -130,8 +130,12 @@ impl<'a> View<'a> {
                 0 => String::new(),
                 count => format!(", {} more rejected", thousands(count)),
             };
+            let amended = match status.amended.windows {
+                0 => String::new(),
+                count => format!(", {} amended", thousands(count)),
+            };
             let (transitions, windows) = (thousands(status.transitions), thousands(status.windows));
-            progress.finish(format_args!("{transitions} transitions in {windows} windows{rejected}"));
+            progress.finish(format_args!("{transitions} transitions in {windows} windows{amended}{rejected}"));
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use replay::{Batch, Dataset, Seed, States};
 
-use super::quality::{Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Terminals, WindowReturn};
+use super::quality::{
+    Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Successor, Terminals, WindowReturn,
+};
 use super::report::{Floor, NamedQuality, QualityReport};
 use super::stats::{column_moments, mean, pearson};
 use super::{Error, Interval, Novelty, Result, Simulator, Summary, Transitions, Truth, novelty};
@@ -55,7 +57,8 @@ impl<S: Simulator> QualityMeter<S> {
     pub fn measure(&self, set: &Transitions) -> Result<Measured> {
         self.check_sizes(set)?;
         let (columns, spec) = (set.columns(), self.dataset.spec());
-        let (transitions, excluded) = self.judge(set)?;
+        let mut transitions = vec![None; set.len()];
+        let excluded = self.judge(set, |row, judged, _| transitions[row] = Some(judged))?;
         let rows: Vec<(usize, Judged)> =
             transitions.iter().enumerate().filter_map(|(row, judged)| Some((row, (*judged)?))).collect();
         let values =
@@ -109,7 +112,20 @@ impl<S: Simulator> QualityMeter<S> {
     /// Fails where the set's sizes are not the dataset's, and where the simulator fails.
     pub fn judge_each(&self, set: &Transitions) -> Result<Vec<Option<Judged>>> {
         self.check_sizes(set)?;
-        Ok(self.judge(set)?.0)
+        let mut each = vec![None; set.len()];
+        self.judge(set, |row, judged, _| each[row] = Some(judged))?;
+        Ok(each)
+    }
+
+    /// The same with the true next observations.
+    pub fn successors(&self, set: &Transitions) -> Result<Vec<Option<Successor>>> {
+        self.check_sizes(set)?;
+        let mut each = vec![None; set.len()];
+        self.judge(set, |row, judged, next| {
+            let next_observation = next.iter().map(|&v| v as f32).collect();
+            each[row] = Some(Successor { judged, next_observation });
+        })?;
+        Ok(each)
     }
 
     /// What the figures are for real transitions, which are beyond doubt: the error that is the oracle's own, by
@@ -140,11 +156,11 @@ impl<S: Simulator> QualityMeter<S> {
         Ok(())
     }
 
-    /// Asks the simulator about all transitions with finite numbers.
-    fn judge(&self, set: &Transitions) -> Result<(Vec<Option<Judged>>, Excluded)> {
+    /// Asks the simulator about all transitions with finite numbers, and shows for each that it can judge the row, what
+    /// it says and the true next observation; says how many the others are.
+    fn judge(&self, set: &Transitions, mut show: impl FnMut(usize, Judged, &[f64])) -> Result<Excluded> {
         let columns = set.columns();
         let (o, dims) = (columns.obs_dim(), self.scale.len() as f64);
-        let mut judged = vec![None; set.len()];
         let mut excluded = Excluded::default();
         let finite: Vec<usize> = (0..set.len()).filter(|&row| is_finite(columns, row)).collect();
         excluded.not_finite = set.len() - finite.len();
@@ -160,15 +176,16 @@ impl<S: Simulator> QualityMeter<S> {
                     let claimed = &columns.next_observations[row * o..][..o];
                     let errors = next.iter().zip(claimed).zip(&self.scale);
                     let squares: f64 = errors.map(|((truth, &v), std)| ((truth - f64::from(v)) / std).powi(2)).sum();
-                    judged[row] = Some(Judged {
+                    let judged = Judged {
                         dynamic_mse: squares / dims,
                         oracle_reward: truth.rewards[answer],
                         oracle_terminated: truth.terminated[answer],
-                    });
+                    };
+                    show(row, judged, next);
                 }
             }
         }
-        Ok((judged, excluded))
+        Ok(excluded)
     }
 
     /// The simulator's answer for some rows of a set, with its sizes checked.

@@ -27,6 +27,7 @@ mod paired;
 mod picture;
 mod quality;
 mod radar;
+mod ranking;
 mod report;
 mod rollout;
 mod score;
@@ -45,8 +46,11 @@ pub use nearest::{Nearest, NearestIndex, SearchOptions, nearest};
 pub use novelty::{Novelty, NoveltyConfig, NoveltyScale, NoveltyValues, novelty, spacing};
 pub use paired::{Change, DynamicsChange};
 pub use picture::{Panel, Picture, Points, Series};
-pub use quality::{Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Terminals, WindowReturn};
+pub use quality::{
+    Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Successor, Terminals, WindowReturn,
+};
 pub use radar::{Spoke, SpokeScale};
+pub use ranking::{Kept, RejectionCurve, auc, worst};
 pub use report::{Floor, NamedQuality, QualityReport};
 pub use rollout::{Evaluation, evaluate};
 pub(crate) use score::number;

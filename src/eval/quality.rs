@@ -135,6 +135,15 @@ pub struct Judged {
     pub oracle_terminated: bool,
 }
 
+/// What the oracle says of one transition, and what really follows from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Successor {
+    /// How the transition compares.
+    pub judged: Judged,
+    /// The true next observation, `[O]`.
+    pub next_observation: Vec<f32>,
+}
+
 /// Returns of one window.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WindowReturn {

@@ -124,6 +124,22 @@ impl Transitions {
         self.window_count
     }
 
+    /// The mean of one value for each transition over each window, `[windows]`; absent values count for nothing, and a
+    /// window without any has none.
+    ///
+    /// # Panics
+    /// If there is not one for each transition.
+    pub fn mean_over_windows(&self, values: &[Option<f64>]) -> Vec<Option<f64>> {
+        assert_eq!(values.len(), self.len(), "values for transitions");
+        let mut sums = vec![(0.0, 0_u64); self.window_count];
+        for (value, &window) in values.iter().zip(&self.windows) {
+            if let Some(value) = value {
+                sums[window] = (sums[window].0 + value, sums[window].1 + 1);
+            }
+        }
+        sums.into_iter().map(|(sum, count)| (count > 0).then(|| sum / count as f64)).collect()
+    }
+
     /// Whether windows are complete, so that the sum of rewards over one is its return.
     pub fn windows_are_complete(&self) -> bool {
         self.complete
@@ -206,6 +222,8 @@ mod tests {
         }
         let set = Transitions::of_batch(&batch);
         assert_eq!((set.windows(), set.window_count()), (&[0, 1, 2, 0, 3][..], 4));
+        let means = set.mean_over_windows(&[Some(1.0), None, Some(4.0), Some(2.0), Some(8.0)]);
+        assert_eq!(means, [Some(1.5), None, Some(4.0), Some(8.0)]);
         assert!(!set.windows_are_complete());
     }
 }

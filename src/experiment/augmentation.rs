@@ -12,7 +12,7 @@ use tch::Device;
 
 use super::config::{AugmentationConfig, ModelAugmentation, OversampleAugmentation, Ratio};
 use crate::agents::Experience;
-use crate::augment::{AugmentConfig, Augmented, Learner, Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::augment::{Amendments, AugmentConfig, Augmented, Learner, Mixed, Monitor, Pacing, Pool, Rejections};
 use crate::baselines::{Repeat, S4rl, S4rlBuffer};
 use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions, spread};
 use crate::method::{Method, MethodBuffer, pick};
@@ -45,6 +45,8 @@ pub struct Frozen {
     pub model: String,
     /// Windows that were not kept, by reason.
     pub rejected: Rejections,
+    /// What was changed of those kept.
+    pub amended: Amendments,
 }
 
 /// A model about to be trained and to generate.
@@ -126,6 +128,7 @@ pub(super) fn drawn(drawn: &OversampleAugmentation, by: impl Learner + 'static, 
         horizon,
         model: "none".into(),
         rejected: buffer.status().rejected,
+        amended: buffer.status().amended,
         pool: buffer.pool(),
     })
 }
@@ -155,6 +158,7 @@ impl Building {
             horizon: self.augmented.config().guide.horizon,
             model: self.augmented.model_fingerprint().unwrap_or_default(),
             rejected: self.augmented.status().rejected,
+            amended: self.augmented.status().amended,
             pool,
         }))
     }

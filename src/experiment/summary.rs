@@ -11,7 +11,7 @@ use super::data::Data;
 use super::log::Log;
 use super::run::seed_folder;
 use super::training::METRICS;
-use crate::augment::Rejections;
+use crate::augment::{Amendments, Rejections};
 use crate::eval::{OverSeeds, number};
 use crate::training::write_atomically;
 use crate::{Error, Result};
@@ -107,6 +107,9 @@ pub struct GeneratedSummary {
     pub pool_sha256: String,
     /// Windows that were not kept.
     pub rejected: Rejections,
+    /// What the check changed of those kept; runs from before it could say nothing of it.
+    #[serde(default)]
+    pub amended: Amendments,
 }
 
 impl Summary {
@@ -175,6 +178,7 @@ impl Summary {
                     model: frozen.model.clone(),
                     pool_sha256: frozen.pool.hash(),
                     rejected: frozen.rejected,
+                    amended: frozen.amended,
                 }),
                 _ => None,
             },

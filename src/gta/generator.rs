@@ -101,7 +101,8 @@ impl Generator for GtaGenerator {
         windows.values = method::sample(&self.model, &self.sampling.solver, &request, prompts, &self.stop)?;
         for index in 0..windows.len() {
             self.code.read(&mut windows, index);
-            blank_padding(&mut windows, index);
+            // The form that real ones have after their last transition; the model is not asked for those numbers.
+            windows.end(index, windows.lengths[index] as usize, windows.terminated[index]);
         }
         Ok(windows)
     }
@@ -130,16 +131,4 @@ fn rewards_of(windows: &Windows, device: Device) -> Tensor {
         known.iter_mut().skip(dim - 1).step_by(dim).take(length as usize).for_each(|known| *known = true);
     }
     Tensor::from_slice(&known).view([windows.len() as i64, rows as i64, dim as i64]).to_device(device)
-}
-
-/// Gives a window the form real ones have: after its last transition the state it led to, again and again, with action
-/// and reward zero. The model is not asked for those numbers.
-fn blank_padding(windows: &mut Windows, index: usize) {
-    let (length, dim, obs) = (windows.lengths[index] as usize, windows.row_dim(), windows.obs_dim());
-    let rows = windows.window_mut(index);
-    let last = rows[length * dim..][..obs].to_vec();
-    for row in rows[length * dim..].chunks_exact_mut(dim) {
-        row[..obs].copy_from_slice(&last);
-        row[obs..].fill(0.0);
-    }
 }

@@ -108,18 +108,13 @@ impl Metric {
     }
 
     fn of_novelty(self, novelty: &Novelty) -> Option<Figure> {
-        let summary = match self {
-            Self::Novelty => &novelty.both,
-            Self::StateNovelty => &novelty.state,
-            Self::ActionNovelty => &novelty.action,
+        let (summary, interval) = match self {
+            Self::Novelty => (&novelty.both, novelty.both_interval),
+            Self::StateNovelty => (&novelty.state, novelty.state_interval),
+            Self::ActionNovelty => (&novelty.action, novelty.action_interval),
             Self::OracleReward | Self::DynamicMse => return None,
         };
-        Some(carried(summary, self.novelty_interval(novelty)))
-    }
-
-    /// Bootstrap interval over windows of a mean novelty.
-    fn novelty_interval(self, _novelty: &Novelty) -> Option<Interval> {
-        None
+        Some(carried(summary, interval))
     }
 }
 
