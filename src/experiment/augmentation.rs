@@ -12,11 +12,12 @@ use tch::Device;
 
 use super::config::{AugmentationConfig, ModelAugmentation, OversampleAugmentation, Ratio};
 use crate::agents::Experience;
-use crate::augment::{Amendments, AugmentConfig, Augmented, Learner, Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::augment::{Amendments, AugmentConfig, Augmented, Check, Learner, Mixed, Monitor, Pacing, Pool, Rejections};
 use crate::baselines::{Repeat, S4rl, S4rlBuffer};
+use crate::dynamics::{ensemble_check, reward_check};
 use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions, spread};
 use crate::method::{Method, MethodBuffer, pick};
-use crate::{Error, Result, dynamics_check};
+use crate::{Error, Result, dynamics_check, dynamics_repair};
 
 /// Transitions of a window that the data is judged by, where no generated ones say how many they have.
 const HORIZON: usize = 31;
@@ -107,11 +108,28 @@ impl<M: Method + Default> ModelAugmentation<M> {
             }
         };
         let mut builder = MethodBuffer::builder(dataset.clone()).config(settings).folder(folder).device(device);
-        if let Some(most) = self.most_error {
-            builder = builder.check(dynamics_check(dataset, Oracle::new(env, None)?, most)?);
+        if let Some(check) = self.check(dataset, env)? {
+            builder = builder.check(check);
         }
         let augmented = builder.build()?.into_augmented();
         Ok(Begun::Building(Box::new(Building { augmented, transitions: self.transitions, ratio: self.ratio })))
+    }
+}
+
+impl<M: Method> ModelAugmentation<M> {
+    /// What generated windows must pass, or are changed by, one after another. Rewards come first: the simulator's, where
+    /// it puts transitions right, are the better ones.
+    fn check(&self, dataset: &Dataset, env: EnvId) -> Result<Option<Check>> {
+        let seed = Seed::new(self.settings.augment().seed);
+        let rewards = self.reward_proxy.as_ref().map(|c| reward_check(dataset, c, seed.fork("reward_proxy", 0)));
+        let doubts = self.ensemble.as_ref().map(|c| ensemble_check(dataset, c, seed.fork("ensemble", 0)));
+        let simulator = || Oracle::new(env, None);
+        let physics = self.most_error.map(|most| match self.repair {
+            None => dynamics_check(dataset, simulator()?, most),
+            Some(repair) => dynamics_repair(dataset, simulator()?, most, repair),
+        });
+        let checks = [rewards, doubts, physics].into_iter().flatten().collect::<Result<Vec<_>>>()?;
+        Ok(checks.into_iter().reduce(Check::then))
     }
 }
 

@@ -36,8 +36,8 @@ pub use events::{EventFile, Scalar};
 pub use log::Log;
 pub use paper::{ConfigFile, table_1};
 pub use report::{
-    AugmentationReport, DataReport, DatasetReport, Generated, Metric, Published, Rendered, Report, ReportConfig,
-    ReportRun, ReportSizes, Seconds, Source, Versions,
+    AugmentationReport, DataReport, DatasetReport, Filtering, Filters, Generated, Metric, Published, Rendered, Report,
+    ReportConfig, ReportRun, ReportSizes, Seconds, Source, Versions,
 };
 pub use run::Run;
 pub use summary::{DataSummary, GeneratedSummary, SeedSummary, Summary};

@@ -9,7 +9,8 @@ use super::super::written::Written;
 use super::below;
 use crate::augment::{AugmentConfig, GuideConfig};
 use crate::baselines::SynthErConfig;
-use crate::{GtaConfig, Result};
+use crate::dynamics::{EnsembleConfig, RewardConfig};
+use crate::{GtaConfig, Repair, Result};
 
 /// What is added to the data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +89,12 @@ pub struct ModelAugmentation<S> {
     pub transitions: u64,
     /// Dynamic MSE of a window, by the task's simulator, beyond which it is rejected. Not in the paper.
     pub most_error: Option<f64>,
+    /// Has the simulator put transitions right that are beyond `most_error`, instead of rejecting windows.
+    pub repair: Option<Repair>,
+    /// Leaves out what an ensemble that has learned the dynamics from the data doubts; needs no simulator. Not in the paper.
+    pub ensemble: Option<EnsembleConfig>,
+    /// Has a model learned from the data say what transitions pay, instead of the diffusion model (appendix E.7).
+    pub reward_proxy: Option<RewardConfig>,
     /// Folder of the model and what it generated; by default `augmentation` in the run's folder. Runs of the same data
     /// and settings may share one: what is there already is not made again.
     pub folder: Option<PathBuf>,
@@ -101,7 +108,18 @@ pub struct ModelAugmentation<S> {
 impl<S> ModelAugmentation<S> {
     fn new(preset: Preset, ratio: f64, settings: S) -> Self {
         let transitions = 5_000_000;
-        Self { label: None, ratio: Ratio::Fixed(ratio), transitions, most_error: None, folder: None, preset, settings }
+        Self {
+            label: None,
+            ratio: Ratio::Fixed(ratio),
+            transitions,
+            most_error: None,
+            repair: None,
+            ensemble: None,
+            reward_proxy: None,
+            folder: None,
+            preset,
+            settings,
+        }
     }
 
     fn validate(&self, written: &Written, settings: Result<()>) -> Result<()> {
@@ -111,6 +129,16 @@ impl<S> ModelAugmentation<S> {
         }
         if self.most_error.is_some_and(|most| !(most > 0.0 && most.is_finite())) {
             return Err(written.wrong("augmentation.most_error", "must be above 0"));
+        }
+        if self.repair.is_some() && self.most_error.is_none() {
+            return Err(written.wrong("augmentation.repair", "needs most_error, beyond which to repair"));
+        }
+        let learned = [
+            ("augmentation.ensemble", self.ensemble.as_ref().map(EnsembleConfig::validate)),
+            ("augmentation.reward_proxy", self.reward_proxy.as_ref().map(RewardConfig::validate)),
+        ];
+        for (group, result) in learned {
+            result.unwrap_or(Ok(())).map_err(below(written, group))?;
         }
         Ok(())
     }

@@ -129,3 +129,24 @@ fn oversampling_has_settings_of_its_own() {
         assert!(message.contains("small.toml:5") && message.contains(key), "{message}");
     }
 }
+
+#[test]
+fn checks_have_their_settings_and_defaults() {
+    let with = |line: &str| parse(&SMALL.replace("settings.mu = 0.25", line));
+    let config = with("most_error = 0.1\nrepair = 'split'\nensemble.quantile = 0.9\nreward_proxy = {}").unwrap();
+    let AugmentationConfig::Gta(gta) = &config.augmentation else { panic!("{:?}", config.augmentation) };
+    assert_eq!((gta.most_error, gta.repair), (Some(0.1), Some(crate::Repair::Split)));
+    assert_eq!(gta.ensemble.as_ref().map(|e| (e.quantile, e.factor)), Some((0.9, 1.0)));
+    assert!(gta.reward_proxy.is_some());
+    assert_eq!(parse(&config.to_toml()).unwrap(), RunConfig { out: "runs/small".into(), ..config });
+    for (line, said) in [
+        ("repair = 'split'", "needs most_error"),
+        ("ensemble.quantile = 2.0", "quantile"),
+        ("ensemble.quantil = 0.5", "quantil"),
+        ("reward_proxy.network.members = 0", "members"),
+        ("repair = 'mend'", "repair"),
+    ] {
+        let error = with(line).unwrap_err().to_string();
+        assert!(error.contains("small.toml:10") && error.contains(said), "{line}: {error}");
+    }
+}

@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use super::filters::Filtering;
 use super::metric::Metric;
 use super::record::{DatasetReport, Report};
 use super::table::{CellText, Grid, grouped, short};
 use crate::eval::Table;
 
 /// What has to be known before the tables are read.
-pub(super) const NOTES: [&str; 4] = [
+pub(super) const NOTES: [&str; 5] = [
     "Figures are means over transitions, with 95% bootstrap intervals over windows, which are drawn whole because \
      transitions of one window depend on one another. Medians are added where a few windows carry the mean.",
     "Oracle reward and dynamic MSE are what the task's simulator says of each generated state and action, rebuilt from the \
@@ -17,6 +18,9 @@ pub(super) const NOTES: [&str; 4] = [
     "The paper's novelty is not comparable with ours: for S4RL, whose noise is 0.0003 on each number, it prints 1.39 on \
      halfcheetah-medium-v2, so its distances cannot be those to the nearest row of the whole dataset. Ours are exact \
      searches over all of it, squared as in eq. (12).",
+    "What filters would leave is said of whole windows and of single transitions. The simulator rejects by the dynamic MSE \
+     itself, which no filter can do better; the ensemble has learned the dynamics from the data and needs no simulator \
+     (AUC: 0.5 is chance, 1 finds all).",
     "The paper's models train a million steps; those here as many as the settings say.",
 ];
 
@@ -156,6 +160,12 @@ impl DatasetReport {
         row("r, asked and claimed return", &|made| made.quality.asked_vs_generated.map(|r| format!("{r:.2}")));
         row("r, asked and oracle return", &|made| made.quality.asked_vs_oracle.map(|r| format!("{r:.2}")));
         row("terminal flags that agree", &|made| Some(percent(made.quality.terminals.agreement())));
+        for (name, of) in FILTERED {
+            row(name, &|made| {
+                let filters = made.filters.as_ref()?;
+                of(&filters.windows).zip(of(&filters.transitions)).map(|(w, t)| format!("{w} / {t}"))
+            });
+        }
         row("seconds of training", &|made| {
             (made.seconds.training > 0.0).then(|| format!("{:.0}", made.seconds.training))
         });
@@ -177,6 +187,24 @@ const REASONS: [Reason; 5] = [
     ("a reward out of range", |rejected| rejected.reward),
     ("the simulator's check", |rejected| rejected.check),
 ];
+
+/// A figure of what a filter would leave.
+type Filtered = (&'static str, fn(&Filtering) -> Option<String>);
+
+/// Of windows and of transitions.
+const FILTERED: [Filtered; 5] = [
+    ("dynamic MSE less 40% by the simulator: windows / transitions (hundredths)", |f| {
+        Some(short(100.0 * f.by_simulator))
+    }),
+    ("the same by the ensemble", |f| Some(short(100.0 * f.by_ensemble))),
+    ("to reject for a fifth of the dynamic MSE, by the simulator", |f| Some(share(f.for_a_fifth))),
+    ("the same by the ensemble", |f| Some(share(f.for_a_fifth_by_ensemble))),
+    ("AUC of the ensemble for the worst tenth", |f| f.auc.map(|auc| format!("{auc:.3}"))),
+];
+
+fn share(share: Option<f64>) -> String {
+    share.map_or("never".into(), |share| format!("{:.0}%", 100.0 * share))
+}
 
 #[cfg(test)]
 mod tests {

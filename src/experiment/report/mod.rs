@@ -13,6 +13,7 @@
 mod config;
 mod csv;
 mod figures;
+mod filters;
 mod markdown;
 mod metric;
 mod page;
@@ -23,6 +24,7 @@ mod source;
 mod table;
 
 pub use config::{ReportConfig, ReportSizes};
+pub use filters::{Filtering, Filters};
 pub use metric::Metric;
 pub use paper::Published;
 pub use record::{AugmentationReport, DataReport, DatasetReport, Generated, Report, Seconds, Versions};

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::config::ReportSizes;
+use super::filters::Filters;
 use super::paper::Published;
 use crate::augment::Rejections;
 use crate::eval::{Novelty, Quality, WindowReturn};
@@ -95,6 +96,8 @@ pub struct AugmentationReport {
     pub original_returns: Vec<f64>,
     /// Returns of the windows that were judged. Asked ones are there where the augmentation aims at a return.
     pub returns: Vec<WindowReturn>,
+    /// What filters would leave of them; absent where nothing can be learned from the data, or judged.
+    pub filters: Option<Filters>,
     /// How long it took.
     pub seconds: Seconds,
 }

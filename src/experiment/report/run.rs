@@ -18,6 +18,7 @@ use super::super::config::{
 };
 use super::super::run::held;
 use super::config::{ReportConfig, folder_name};
+use super::filters::Filters;
 use super::record::{AugmentationReport, DataReport, DatasetReport, Generated, Report, Seconds, Versions};
 use super::source::Source;
 use crate::augment::{Phase, Pool, Status};
@@ -25,7 +26,7 @@ use crate::baselines::S4rl;
 use crate::eval::{NoveltyConfig, QualityConfig, QualityMeter, Transitions, spacing, spread};
 use crate::method::pick;
 use crate::training::write_atomically;
-use crate::{Error, Result, native};
+use crate::{Conditioning, Error, Result, native};
 
 /// Time between two looks at training and generation.
 const TICK: Duration = Duration::from_millis(100);
@@ -296,7 +297,10 @@ impl ReportRun {
         let mut windows = enough(&frozen.pool, self.config.sizes.judged(), self.seed("report-windows"))?;
         let (training_steps, scale) = match augmentation {
             AugmentationConfig::SynthEr(model) => (Some(model.settings.trainer.steps), None),
-            AugmentationConfig::Gta(model) => (Some(model.settings.trainer.steps), Some(model.settings.guide().scale)),
+            AugmentationConfig::Gta(model) => {
+                let asks = model.settings.conditioning == Conditioning::Return;
+                (Some(model.settings.trainer.steps), asks.then_some(model.settings.guide().scale))
+            }
             _ => (None, None),
         };
         // From condition units to the reward's.
@@ -307,6 +311,10 @@ impl ReportRun {
             (measured.quality.asked_vs_generated, measured.quality.asked_vs_oracle) = (None, None);
             measured.window_returns.iter_mut().for_each(|returns| returns.asked = None);
         }
+        let filters = match source.ensemble(self.seed("report-ensemble")) {
+            Some(ensemble) => Filters::of(&windows, &measured.transitions, ensemble)?,
+            None => None,
+        };
         let index = WindowIndex::new(&source.dataset, frozen.horizon)?;
         let rewards = source.dataset.rewards();
         let sum = |window: usize| rows(&index, window).map(|row| f64::from(rewards[row])).sum();
@@ -327,6 +335,7 @@ impl ReportRun {
             quality: measured.quality,
             original_returns: self.picked(&index).into_iter().map(sum).collect(),
             returns: measured.window_returns,
+            filters,
             seconds: Seconds { judging: began.elapsed().as_secs_f64(), ..noted },
         })
     }

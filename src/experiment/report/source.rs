@@ -1,14 +1,16 @@
 //! A dataset that a report is about.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use envs::EnvId;
-use replay::Dataset;
 use replay::formats::{self, LoadReport};
+use replay::{Dataset, Seed};
 
 use super::super::data::check_task;
 use super::config::folder_name;
 use super::paper::Published;
+use crate::dynamics::{Ensemble, EnsembleConfig};
 use crate::{Error, Result};
 
 /// A dataset as it was read, with the task that judges it.
@@ -22,6 +24,8 @@ pub struct Source {
     pub dataset: Dataset,
     /// What was read.
     pub report: LoadReport,
+    /// What was learned of its dynamics, once that was asked for.
+    learned: OnceLock<Option<Ensemble>>,
 }
 
 impl Source {
@@ -43,12 +47,19 @@ impl Source {
             return Err(Error::Run { path: path.into(), why });
         };
         check_task(path, &dataset, env)?;
-        Ok(Self { name, env, dataset, report })
+        Ok(Self { name, env, dataset, report, learned: OnceLock::new() })
     }
 
     /// The set of the paper's tables that it stands beside.
     pub fn published(&self) -> Option<Published> {
         Published::beside(&self.name, &self.report.provenance)
+    }
+
+    /// An ensemble that has learned its dynamics, by the seed of the first call; nothing where it has too few episodes to
+    /// hold one out.
+    pub(super) fn ensemble(&self, seed: Seed) -> Option<&Ensemble> {
+        let learn = || Ensemble::learn(&self.dataset, &EnsembleConfig::default(), seed).ok();
+        self.learned.get_or_init(learn).as_ref()
     }
 
     /// The name of its folder in a report's.

@@ -3,6 +3,7 @@
 use envs::EnvId;
 use serde_json::json;
 
+use super::filters::{Filtering, Filters};
 use super::record::{AugmentationReport, DataReport, DatasetReport, Generated, Report, Seconds, Versions};
 use super::{Published, ReportSizes};
 use crate::augment::Rejections;
@@ -61,7 +62,19 @@ fn made(kind: &str, reward: f64, error: f64) -> AugmentationReport {
         quality: quality(reward, error),
         original_returns: (0..8).map(|window| 31.0 * 3.6 + f64::from(window)).collect(),
         returns: returns.collect(),
+        filters: Some(Filters { windows: filtering(error), transitions: filtering(2.0 * error) }),
         seconds: Seconds { training: 150.0, generating: 9.5, judging: 1.25 },
+    }
+}
+
+fn filtering(error: f64) -> Filtering {
+    Filtering {
+        before: error,
+        by_simulator: 0.1 * error,
+        by_ensemble: 0.3 * error,
+        for_a_fifth: Some(0.25),
+        for_a_fifth_by_ensemble: None,
+        auc: Some(0.9),
     }
 }
 
