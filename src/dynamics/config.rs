@@ -32,7 +32,7 @@ impl Default for RegressionConfig {
         Self {
             members: 5,
             hidden: vec![200, 200],
-            steps: 3_000,
+            steps: 4_000,
             batch: 256,
             learning_rate: 1e-3,
             held_out: 0.1,
