@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use gta::augment::GuideConfig;
-use gta::experiment::{AugmentationConfig, RunConfig, table_1};
+use gta::experiment::{AugmentationConfig, ReportConfig, RunConfig, table_1};
 
 fn configs(folder: &str) -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/configs").join(folder);
@@ -32,6 +32,22 @@ fn every_example_parses() {
     for (name, text) in own {
         RunConfig::parse(Path::new(&name), &text, &[]).unwrap();
     }
+}
+
+#[test]
+fn what_reports_compare_parses_and_differs_in_what_its_label_says() {
+    let files = configs("report");
+    let config = ReportConfig::parse(Path::new("orderings.toml"), &files["orderings.toml"], &[]).unwrap();
+    let steps: Vec<u64> = config
+        .augmentations
+        .iter()
+        .filter_map(|augmentation| match augmentation {
+            AugmentationConfig::Gta(gta) => Some(gta.settings.trainer.steps),
+            AugmentationConfig::SynthEr(synther) => Some(synther.settings.trainer.steps),
+            _ => None,
+        })
+        .collect();
+    assert!(steps.len() > 6 && steps.iter().all(|&of_one| of_one == steps[0]), "{steps:?}");
 }
 
 #[test]
