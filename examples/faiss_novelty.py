@@ -9,8 +9,8 @@ Data and queries are drawn from the distributions of `gta bench --novelty`, 23 n
 - beside data: the same data, and queries that are rows of it plus normal noise of 0.05 on each number.
 
 Prints the median over rounds, the slowest and the fastest, and the processor time of all threads for one query, which is
-comparable on a busy machine, too. faiss-cpu 1.12.0 was the fastest of the wheels tried on an AMD EPYC with AVX2 (1.7.4 to
-1.15.1; the last one does not use its matrix products here and is several times slower).
+comparable on a busy machine, too. On an AMD EPYC with AVX2 the wheels 1.11.0, 1.12.0 and 1.13.2 of faiss-cpu were alike,
+1.7.4, 1.9.0 and 1.10.0 slower, and 1.15.1 several times slower: it does not use matrix products here.
 """
 
 import os

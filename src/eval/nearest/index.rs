@@ -14,10 +14,12 @@ use super::{Columns, Nearest};
 use crate::eval::{Error, Result};
 use crate::native::DeviceChoice;
 
-/// Queries that a thread searches together.
-const QUERIES: usize = 1024;
+/// Fewest and most queries that a thread searches together: enough that reading the data costs little beside the sums.
+const QUERIES: [usize; 2] = [256, 1024];
+/// Blocks for each thread where there are queries enough, so that a thread that is held up leaves work to the others.
+const SHARES: usize = 4;
 /// The same where a device scores them: products that keep it busy, in 134 MB for each thread.
-const QUERIES_ON_DEVICE: usize = 2048;
+const QUERIES_ON_DEVICE: [usize; 2] = [2048; 2];
 /// Threads that feed a device: while it scores for some, others resolve what it left.
 const FEEDERS: usize = 4;
 
@@ -129,11 +131,12 @@ impl<'a> NearestIndex<'a> {
             let why = format!("queries of {} columns for data of {}", queries.dim(), self.data.dim());
             return Err(Error::invalid("nearest neighbours", why));
         }
-        let (threads, most) = match self.tensors {
+        let (threads, [least, most]) = match self.tensors {
             Some(_) => (self.threads.min(FEEDERS), QUERIES_ON_DEVICE),
             None => (self.threads, QUERIES),
         };
-        let block = queries.rows().div_ceil(threads).clamp(1, most);
+        let shared = queries.rows().div_ceil(SHARES * threads).clamp(least, most);
+        let block = queries.rows().div_ceil(threads).clamp(1, shared);
         let starts = Mutex::new((0..queries.rows()).step_by(block));
         let work = || -> Result<Vec<(usize, Vec<Nearest>)>> {
             let mut found = Vec::new();
