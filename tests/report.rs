@@ -14,6 +14,7 @@ use program::{gta, kill_once_there, run, text};
 const TINY: &str = r#"
 windows = 20
 transitions = 900
+ensemble.network = { members = 2, hidden = [16], steps = 20 }
 
 [[augmentation]]
 kind = "s4rl"
@@ -31,6 +32,18 @@ augment.filter.reward_margin = 1e9
 kind = "gta"
 label = "GTA & <co>"
 [augmentation.settings]
+checkpoint_every = 10
+denoiser = { width = 16, depth = 1, channel_hidden = 16, embedding = 16 }
+trainer = { batch = 16, steps = 80 }
+augment.chunk_windows = 16
+augment.guide.horizon = 7
+augment.filter.reward_margin = 1e9
+
+[[augmentation]]
+kind = "gta"
+label = "unasked"
+[augmentation.settings]
+conditioning = "none"
 checkpoint_every = 10
 denoiser = { width = 16, depth = 1, channel_hidden = 16, embedding = 16 }
 trainer = { batch = 16, steps = 80 }
@@ -69,7 +82,7 @@ fn a_report_killed_in_every_phase_ends_as_if_it_had_not_been() {
         gta(at, &[&data[..], more].concat())
     };
     let (killed, whole) = (at.join("killed"), at.join("whole"));
-    for file in ["halfcheetah_medium-v2/synther/judged.json", "halfcheetah_medium-v2/gta----co-/model.safetensors"] {
+    for file in ["halfcheetah_medium-v2/synther/judged.json", "halfcheetah_medium-v2/gta----co-/settings.json"] {
         kill_once_there(report("killed", &[]), &killed.join(file));
         assert!(!killed.join("report.html").exists());
     }
@@ -85,21 +98,25 @@ fn a_report_killed_in_every_phase_ends_as_if_it_had_not_been() {
         assert_eq!(dataset["env"], "PointMass-v0", "what a file says counts for more than its name");
         let made = dataset["augmentations"].as_array().unwrap();
         let kinds: Vec<&str> = made.iter().filter_map(|made| made["kind"].as_str()).collect();
-        assert_eq!(kinds, ["s4rl", "synther", "gta"]);
-        for (made, horizon) in made.iter().zip([31, 1, 7]) {
+        assert_eq!(kinds, ["s4rl", "synther", "gta", "gta"]);
+        for (made, horizon) in made.iter().zip([31, 1, 7, 7]) {
             let judged = made["quality"]["transitions"].as_u64().unwrap();
             assert!((620..620 + horizon).contains(&judged), "{judged} transitions of windows of {horizon}");
             assert!(made["quality"]["dynamic_mse"]["mean"].as_f64().unwrap() > 0.0);
         }
         let asked: Vec<bool> = made.iter().map(|made| !made["returns"][0]["asked"].is_null()).collect();
-        assert_eq!(asked, [false, false, true]);
+        assert_eq!(asked, [false, false, true, false]);
+        for made in made {
+            let auc = made["filters"]["transitions"]["auc"].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&auc), "{auc}");
+        }
         assert!(dataset["data"]["spacing"]["both"]["mean"].as_f64().unwrap() > 0.0);
     }
     assert_eq!(numbers["datasets"][0]["published"]["own"], false, "the file says that this program made it");
     let page = fs::read_to_string(whole.join("report.html")).unwrap();
     assert_eq!(page.matches("Fig. 8: returns, GTA &amp; &lt;co&gt;</text>").count(), 2);
     assert!(page.contains("paper halfcheetah-medium-v2") && !page.contains("<co>"));
-    assert_eq!(fs::read_to_string(whole.join("report.csv")).unwrap().lines().count(), 1 + 2 * 4);
+    assert_eq!(fs::read_to_string(whole.join("report.csv")).unwrap().lines().count(), 1 + 2 * 5);
 
     // Once more, nothing is made: all files are the same, times included.
     let files = ["report.html", "report.md", "report.csv", "report.json"];
@@ -110,9 +127,12 @@ fn a_report_killed_in_every_phase_ends_as_if_it_had_not_been() {
     let object: Value = serde_json::from_slice(&again.stdout).unwrap();
     assert_eq!(object["files"]["html"], "whole/report.html");
     // Fewer windows are judged anew, of what there is.
-    let model = whole.join("more/gta----co-/model.safetensors");
-    let written = || fs::metadata(&model).unwrap().modified().unwrap();
+    let written = || -> Vec<std::time::SystemTime> {
+        let models = fs::read_dir(whole.join("more/models")).unwrap().map(|model| model.unwrap().path());
+        models.map(|model| fs::metadata(model.join("model.safetensors")).unwrap().modified().unwrap()).collect()
+    };
     let trained = written();
+    assert_eq!(trained.len(), 2, "SynthER's, and one for both that are GTA's");
     run(report("whole", &["--windows", "10", "--augment", "GTA & <co>"]), 0);
     assert_eq!(written(), trained);
     let csv = fs::read_to_string(whole.join("report.csv")).unwrap();

@@ -10,6 +10,7 @@ use super::super::config::{AugmentationConfig, Preset, plain, without_decided};
 use super::super::written::{Change, Written};
 use crate::augment::Alpha;
 use crate::diffusion::Guidance;
+use crate::dynamics::EnsembleConfig;
 use crate::native::DeviceChoice;
 use crate::{Error, Result};
 
@@ -47,11 +48,20 @@ pub struct ReportSizes {
     pub transitions: u64,
     /// Most transitions of a set whose novelty is searched for.
     pub novelty_queries: usize,
+    /// The ensemble whose use as a filter is told.
+    pub ensemble: EnsembleConfig,
 }
 
 impl Default for ReportSizes {
     fn default() -> Self {
-        Self { seed: 0, device: DeviceChoice::default(), windows: 600, transitions: 20_000, novelty_queries: 10_000 }
+        Self {
+            seed: 0,
+            device: DeviceChoice::default(),
+            windows: 600,
+            transitions: 20_000,
+            novelty_queries: 10_000,
+            ensemble: EnsembleConfig::default(),
+        }
     }
 }
 
@@ -122,6 +132,7 @@ impl ReportConfig {
                 return Err(written.wrong(key, format!("must be at least {least}")));
             }
         }
+        sizes.ensemble.validate().map_err(|error| written.wrong("ensemble", error.to_string()))?;
         let Some(listed) = written.each("augmentation", "augmentation") else {
             return Err(written.wrong("augmentation", "list one or more, each as [[augmentation]]"));
         };

@@ -133,6 +133,7 @@ impl ReportRun {
         let settings = settings(augmentation);
         keep_settings(&folder, json!({ "data": source.report.checksum, "augmentation": settings }))?;
         let mut from = self.origin(source);
+        from["ensemble"] = json!(self.config.sizes.ensemble);
         from["augmentation"] = settings.clone();
         self.known(&folder.join("judged.json"), from, || {
             let frozen = self.made(source, augmentation, &folder, look)?;
@@ -311,7 +312,7 @@ impl ReportRun {
             (measured.quality.asked_vs_generated, measured.quality.asked_vs_oracle) = (None, None);
             measured.window_returns.iter_mut().for_each(|returns| returns.asked = None);
         }
-        let filters = match source.ensemble(self.seed("report-ensemble")) {
+        let filters = match source.ensemble(&self.config.sizes.ensemble, self.seed("report-ensemble")) {
             Some(ensemble) => Filters::of(&windows, &measured.transitions, ensemble)?,
             None => None,
         };

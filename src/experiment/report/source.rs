@@ -55,10 +55,10 @@ impl Source {
         Published::beside(&self.name, &self.report.provenance)
     }
 
-    /// An ensemble that has learned its dynamics, by the seed of the first call; nothing where it has too few episodes to
+    /// An ensemble that has learned its dynamics, by what the first call says; nothing where it has too few episodes to
     /// hold one out.
-    pub(super) fn ensemble(&self, seed: Seed) -> Option<&Ensemble> {
-        let learn = || Ensemble::learn(&self.dataset, &EnsembleConfig::default(), seed).ok();
+    pub(super) fn ensemble(&self, config: &EnsembleConfig, seed: Seed) -> Option<&Ensemble> {
+        let learn = || Ensemble::learn(&self.dataset, config, seed).ok();
         self.learned.get_or_init(learn).as_ref()
     }
 
