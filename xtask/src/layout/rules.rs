@@ -60,12 +60,13 @@ const TOP_LEVEL: [&str; 11] = [
 ];
 
 /// `(folder, names that its code may not use)`. `tch` and `envs` are crates, the others modules of ours.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("src/augment", &["tch", "envs", "diffusion", "dynamics", "agents", "baselines", "eval", "experiment", "cli"]),
     ("src/diffusion", &["envs", "dynamics", "agents", "baselines", "eval", "experiment", "cli"]),
     ("src/dynamics", &["envs", "diffusion", "agents", "baselines", "eval", "experiment", "cli"]),
     ("src/training", &["envs", "augment", "diffusion", "dynamics", "agents", "baselines", "eval", "experiment", "cli"]),
     ("src/agents", &["envs", "baselines", "eval", "experiment", "cli"]),
+    ("src/method", &["envs", "agents", "baselines", "experiment", "cli"]),
     ("src/baselines", &["envs", "agents", "eval", "experiment", "cli"]),
     ("src/eval", &["experiment", "cli"]),
     ("src/experiment", &["cli"]),
