@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gta::eval::Table;
-use gta::experiment::{Comparison, Summary};
+use gta::experiment::{AugmentationReport, Comparison, Report, Summary};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/results");
 
@@ -64,4 +64,34 @@ fn so_are_those_of_larger_batches() {
 fn so_are_those_of_other_models() {
     let same = ["none", "gta"].map(|name| Path::new(FOLDER).join(format!("augmentation/ladder-iql-{name}.json")));
     shows_all(&comparison(&[&same[..], &summaries("models")].concat()), "models.svg");
+}
+
+#[test]
+fn the_orderings_are_those_that_are_stated() {
+    let report: Report = serde_json::from_str(&text("orderings.json")).unwrap();
+    let dataset = &report.datasets[0];
+    shows(&report.dataset_table(&dataset.name).unwrap());
+    let of = |label: &str| dataset.augmentation(label).unwrap_or_else(|| panic!("no {label}"));
+    let reward = |made: &AugmentationReport| made.quality.oracle_reward_interval.unwrap();
+    let error = |made: &AugmentationReport| made.quality.dynamic_mse_interval.unwrap();
+
+    // Found as the paper claims, with intervals apart.
+    for baseline in ["s4rl", "synther", "none"] {
+        assert!(reward(of("amplified")).low > reward(of(baseline)).high, "{baseline}");
+        assert!(reward(of("amplified 1.3")).low > reward(of(baseline)).high, "{baseline}");
+    }
+    for (guided, inpainted) in [("amplified", "inpainted"), ("amplified 1.3", "inpainted 1.3")] {
+        assert!(error(of(inpainted)).low > error(of(guided)).high, "{inpainted}");
+    }
+    // Not found: one return for all pays no less and breaks the dynamics no more.
+    for (amplified, fixed) in [("amplified 1.3", "fixed"), ("amplified 1.3, w 2", "fixed, w 2")] {
+        assert!(of(fixed).quality.oracle_reward.mean > of(amplified).quality.oracle_reward.mean, "{fixed}");
+        assert!(of(fixed).quality.dynamic_mse.mean < of(amplified).quality.dynamic_mse.mean, "{fixed}");
+    }
+    // Rejecting the worst transitions leaves a fifth of the dynamic MSE at less than 40%; windows do not.
+    for made in dataset.augmentations.iter().filter(|made| made.kind == "gta" && made.horizon > 1) {
+        let filters = made.filters.unwrap();
+        assert!(filters.transitions.for_a_fifth.is_some_and(|share| share < 0.4), "{}", made.label);
+        assert!(filters.windows.for_a_fifth.is_none_or(|share| share > 0.9), "{}", made.label);
+    }
 }

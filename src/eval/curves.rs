@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::axis::Axis;
 use super::stats::{mean, standard_deviation};
-use super::svg::{Keys, MUTED, STYLES};
+use super::svg::{Keys, MUTED, style};
 
 /// A named curve: at each x a value and how far it may be off.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,14 +57,14 @@ pub(super) fn curves(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], se
     for (index, (_, points)) in series.iter().enumerate() {
         let upper = points.iter().map(|&[x, y, band]| at(x, y + band));
         let lower = points.iter().rev().map(|&[x, y, band]| at(x, y - band));
-        let (colour, _) = STYLES[index % STYLES.len()];
+        let (colour, _) = style(index);
         if points.iter().any(|point| point[2] > 0.0) {
             let outline = path(upper.chain(lower));
             keys.svg.line(format_args!(r#"<path d="{outline}Z" fill="{colour}" fill-opacity="0.14"/>"#));
         }
     }
     for (index, (name, points)) in series.iter().enumerate() {
-        let (colour, dashes) = STYLES[index % STYLES.len()];
+        let (colour, dashes) = style(index);
         let Some(last) = points.last() else {
             keys.key(|_, _| String::new(), &format!("{name}: no data"));
             continue;

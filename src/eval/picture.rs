@@ -7,7 +7,7 @@ use super::curves::{Curve, Level, curves};
 use super::quality::{Measured, WindowReturn};
 use super::radar::{Spoke, radar};
 use super::stats::{mean, pearson, quantile};
-use super::svg::{INK, Keys, LINE, STYLES, Svg, escaped};
+use super::svg::{INK, Keys, LINE, Svg, escaped, style};
 use super::table::number;
 
 /// Size of a panel in pixels, and the space in it left and right of the plot and below it, for labels.
@@ -238,7 +238,7 @@ fn histogram(keys: &mut Keys<'_>, place: [f64; 4], x_label: &str, series: &[Seri
     keys.svg.axes(place, [&axis, &vertical], [x_label, "share per bin (%)"]);
     let [x0, y0, x1, y1] = place;
     for (index, ((name, values), shares)) in series.iter().zip(&shares).enumerate() {
-        let (colour, dashes) = STYLES[index % STYLES.len()];
+        let (colour, dashes) = style(index);
         if values.is_empty() {
             keys.key(|_, _| String::new(), &format!("{name}: no data"));
             continue;
@@ -262,7 +262,7 @@ fn histogram(keys: &mut Keys<'_>, place: [f64; 4], x_label: &str, series: &[Seri
         }
         let inside: f64 = shares.iter().sum();
         let beyond = ((1.0 - inside) * values.len() as f64).round();
-        let beyond = if beyond > 0.0 { format!(", {beyond} beyond the axis") } else { String::new() };
+        let beyond = if beyond > 0.0 { format!(", {beyond} outside") } else { String::new() };
         let text = format!("{name} (\u{25B2} mean {}{beyond})", number(centre));
         keys.key(
             |x, y| format!(r#"<rect x="{x:.1}" y="{:.1}" width="24" height="10" fill="{fill}" {stroke}/>"#, y - 5.0),
@@ -295,7 +295,7 @@ fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Po
     let [x0, y0, x1, y1] = place;
     let at = |p: [f64; 2]| [x0 + (x1 - x0) * x_axis.share(p[0]), y1 - (y1 - y0) * y_axis.share(p[1])];
     for (index, points) in series.iter().enumerate() {
-        let (colour, _) = STYLES[(index + 1) % STYLES.len()];
+        let (colour, _) = style(index + 1);
         let kept: Vec<[f64; 2]> = points.values.iter().filter(finite).copied().collect();
         let mark = |[x, y]: [f64; 2]| match index {
             0 => format!("M{:.1} {y:.1}h5M{x:.1} {:.1}v5", x - 2.5, y - 2.5),
@@ -375,7 +375,7 @@ pub(super) mod tests {
         values.push(f64::NAN);
         let svg = histogram_of(&[("data & <more>", &values), ("none", &[])]);
         assert_well_formed(&svg);
-        assert!(svg.contains("data &amp; &lt;more&gt; (\u{25B2} mean 5047, 1 beyond the axis)"), "{svg}");
+        assert!(svg.contains("data &amp; &lt;more&gt; (\u{25B2} mean 5047, 1 outside)"), "{svg}");
         assert!(svg.contains("none: no data"));
     }
 

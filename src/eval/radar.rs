@@ -3,7 +3,7 @@
 use std::f64::consts::TAU;
 use std::fmt::Write;
 
-use super::svg::{FRAME, GRID, Keys, MUTED, STYLES};
+use super::svg::{FRAME, GRID, Keys, MUTED, style};
 use super::table::number;
 
 /// Where on a spoke the worst of all lies, as a share of its length: at the centre, polygons would lose their corners.
@@ -114,7 +114,7 @@ pub(super) fn radar(keys: &mut Keys<'_>, [x0, y0, x1, y1]: [f64; 4], series: &[S
     }
     let shares: Vec<Vec<f64>> = spokes.iter().map(Spoke::shares).collect();
     for (index, name) in series.iter().enumerate() {
-        let (colour, dashes) = STYLES[index % STYLES.len()];
+        let (colour, dashes) = style(index);
         let path = polygon(&|spoke| shares[spoke].get(index).copied().unwrap_or(INNER));
         let stroke = format!(r#"stroke="{colour}" stroke-width="1.9" stroke-dasharray="{dashes}""#);
         keys.svg.line(format_args!(

@@ -5,8 +5,10 @@ use std::fmt::Write;
 use super::axis::Axis;
 
 /// Okabe and Ito's colours, which colour-blind readers tell apart, and a dash pattern for those who see none.
-pub(super) const STYLES: [(&str, &str); 5] =
+const STYLES: [(&str, &str); 5] =
     [("#0072B2", ""), ("#D55E00", ""), ("#009E73", "6 3"), ("#000000", "2 2"), ("#CC79A7", "8 3 2 3")];
+/// Dash patterns of the series after these, which have the same colours once more.
+const MORE_DASHES: [&str; 3] = ["12 4", "1 4", "12 3 1 3 1 3"];
 /// Colours of text, of axes, of grids, and of what is less than a series.
 pub(super) const INK: &str = "#222222";
 pub(super) const FRAME: &str = "#444444";
@@ -26,6 +28,15 @@ const DARK: [(&str, &str); 9] = [
 ];
 /// Height of a line of a legend.
 pub(super) const LINE: f64 = 17.0;
+
+/// Colour and dash pattern of series `index`: no two of twenty are alike.
+pub(super) fn style(index: usize) -> (&'static str, &'static str) {
+    let (colour, dashes) = STYLES[index % STYLES.len()];
+    match (index / STYLES.len()).checked_sub(1) {
+        None => (colour, dashes),
+        Some(round) => (colour, MORE_DASHES[round % MORE_DASHES.len()]),
+    }
+}
 
 /// CSS rules that turn the drawings inside of the elements that `scope` selects into such for a dark page.
 pub(crate) fn dark_rules(scope: &str) -> String {
@@ -133,6 +144,12 @@ mod tests {
         for colour in colours {
             assert!(rules.contains(&format!(r#"figure [stroke="{colour}"] {{ stroke: #"#)), "{colour}: {rules}");
         }
+    }
+
+    #[test]
+    fn twenty_series_can_be_told_apart() {
+        let styles: std::collections::BTreeSet<_> = (0..20).map(style).collect();
+        assert_eq!(styles.len(), 20);
     }
 
     proptest! {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::filters::Filtering;
-use super::metric::Metric;
+use super::metric::{Figure, Metric};
 use super::record::{DatasetReport, Report};
 use super::table::{CellText, Grid, grouped, short};
 use crate::eval::Table;
@@ -28,6 +28,23 @@ impl Report {
     /// The table of a measure.
     pub fn table(&self, metric: Metric) -> Table {
         self.grid(metric).to_table(str::to_owned)
+    }
+
+    /// All measures of one dataset, a row for each augmentation: for one of which many are compared. `None` where there is
+    /// no such dataset.
+    pub fn dataset_table(&self, name: &str) -> Option<Table> {
+        let row = self.datasets.iter().position(|dataset| dataset.name == name)?;
+        let grids = Metric::ALL.map(|metric| self.grid(metric));
+        let mut table = Table::new(["augmentation".into()].into_iter().chain(Metric::ALL.map(Metric::column)));
+        let mut push = |name: &str, figure: &dyn Fn(&Grid) -> Option<Figure>| {
+            let cells = grids.iter().map(|grid| figure(grid).map_or("-".into(), |figure| in_line(&grid.text(&figure))));
+            table.push([name.to_owned()].into_iter().chain(cells));
+        };
+        push("(data)", &|grid| grid.rows[row].data);
+        for (column, label) in self.labels().into_iter().enumerate() {
+            push(label, &|grid| grid.rows[row].cells[column]);
+        }
+        Some(table)
     }
 
     /// Tables 21 to 25, and what is particular to each dataset.
@@ -66,6 +83,13 @@ impl Metric {
         let title = self.title();
         let small = title[..1].to_lowercase() + &title[1..];
         format!("Table {}: {small} ({better}{unit})", self.table())
+    }
+}
+
+impl Metric {
+    /// Its name as that of a column.
+    fn column(self) -> String {
+        if self.unit() == 1.0 { self.title().into() } else { format!("{}, hundredths", self.title()) }
     }
 }
 
@@ -222,6 +246,17 @@ mod tests {
         // 4 actions and 1 reward of 105 windows.
         assert!(text.contains("4.76%") && text.contains("3.81%") && text.contains("0.95%"), "{text}");
         assert!(!text.contains("not finite"), "a reason that nobody had");
+    }
+
+    #[test]
+    fn a_datasets_own_table_has_a_row_for_each_augmentation() {
+        let report = report();
+        let text = report.dataset_table("halfcheetah-medium").unwrap().to_markdown();
+        let rows: Vec<&str> = text.lines().skip(2).map(|line| line.split('|').nth(1).unwrap().trim()).collect();
+        assert_eq!(rows, ["(data)", "s4rl", "gta"]);
+        // The same cells as in the tables by measure.
+        assert!(text.contains("4.10 [3.69 to 4.51]") && report.to_markdown().contains("4.10 [3.69 to 4.51]"), "{text}");
+        assert!(report.dataset_table("none").is_none());
     }
 
     #[test]
