@@ -35,9 +35,16 @@ fn every_example_parses() {
 }
 
 #[test]
-fn what_reports_compare_parses_and_differs_in_what_its_label_says() {
+fn what_reports_compare_parses_and_trains_alike() {
     let files = configs("report");
-    let config = ReportConfig::parse(Path::new("orderings.toml"), &files["orderings.toml"], &[]).unwrap();
+    for (name, text) in &files {
+        models_train_alike(&ReportConfig::parse(Path::new(name), text, &[]).unwrap());
+    }
+    assert_eq!(files.len(), 2);
+}
+
+/// A comparison of what is generated is none where one model was trained longer than another.
+fn models_train_alike(config: &ReportConfig) {
     let steps: Vec<u64> = config
         .augmentations
         .iter()
@@ -47,7 +54,7 @@ fn what_reports_compare_parses_and_differs_in_what_its_label_says() {
             _ => None,
         })
         .collect();
-    assert!(steps.len() > 6 && steps.iter().all(|&of_one| of_one == steps[0]), "{steps:?}");
+    assert!(steps.len() > 5 && steps.iter().all(|&of_one| of_one == steps[0]), "{steps:?}");
 }
 
 #[test]

@@ -81,10 +81,9 @@ fn running_sums(mut weights: Vec<f64>) -> Result<Vec<f64>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::guide::tests::{episodes, four_steps, guide};
+    use super::super::guide::tests::{episodes, four_steps, guide, paying};
     use super::super::{Alpha, Reweighting};
     use super::*;
-    use replay::{Spec, Transition};
 
     #[test]
     fn the_top_fraction_alone_becomes_prompts() {
@@ -98,22 +97,8 @@ mod tests {
     #[test]
     fn the_best_episodes_alone_become_prompts() {
         // The second episode ends better than the third, which has the better windows.
-        let mut builder = Dataset::builder(Spec::new(1, 1));
-        for (episode, rewards) in [[0.0; 8], [3.0; 8], [0.0, 0.0, 0.0, 0.0, 5.0, 5.0, 5.0, 5.0]].iter().enumerate() {
-            for (step, &reward) in rewards.iter().enumerate() {
-                let row = [(8 * episode + step) as f32];
-                let t = Transition {
-                    observation: &row,
-                    action: &row,
-                    reward,
-                    next_observation: &row,
-                    terminated: false,
-                    truncated: step == 7,
-                };
-                builder.push(t).unwrap();
-            }
-        }
-        let data = builder.build().unwrap();
+        let late = vec![0.0, 0.0, 0.0, 0.0, 5.0, 5.0, 5.0, 5.0];
+        let data = paying(&[vec![0.0; 8], vec![3.0; 8], late]);
         let origins = |fraction| {
             let config = GuideConfig { prefer_episodes: Some(fraction), ..four_steps() };
             guide(&data, config).prompts(0, 200).windows.origins
@@ -127,23 +112,8 @@ mod tests {
     #[test]
     fn successful_episodes_are_drawn_by_their_weight() {
         // One of four episodes succeeds and has far more windows: its share is c / (c + 3) all the same.
-        let mut builder = Dataset::builder(Spec::new(1, 1));
-        for (steps, reward) in [(6, 0.0), (50, 1.0), (6, 0.0), (9, 0.0)] {
-            for step in 0..steps {
-                let row = [0.0];
-                let reward = if step + 1 == steps { reward } else { 0.0 };
-                let t = Transition {
-                    observation: &row,
-                    action: &row,
-                    reward,
-                    next_observation: &row,
-                    terminated: false,
-                    truncated: step + 1 == steps,
-                };
-                builder.push(t).unwrap();
-            }
-        }
-        let data = builder.build().unwrap();
+        let ending = |steps: usize, reward: f32| [vec![0.0; steps - 1], vec![reward]].concat();
+        let data = paying(&[ending(6, 0.0), ending(50, 1.0), ending(6, 0.0), ending(9, 0.0)]);
         let reweighting = Reweighting::BySuccess { c: 9.0, above: 0.0 };
         let guide = guide(&data, GuideConfig { reweighting, ..four_steps() });
         let draws = 20_000;

@@ -245,12 +245,12 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Episodes of one observation (its row's number) whose every step pays `rewards[episode]`.
-    pub(in super::super) fn episodes(rewards: &[f32], steps: usize) -> Dataset {
+    /// Episodes whose steps pay `rewards`. The observation is the row's number.
+    pub(in super::super) fn paying(rewards: &[Vec<f32>]) -> Dataset {
         let mut builder = Dataset::builder(Spec::new(1, 1));
-        for (episode, &reward) in rewards.iter().enumerate() {
-            for step in 0..steps {
-                let row = (episode * steps + step) as f32;
+        for rewards in rewards {
+            for (step, &reward) in rewards.iter().enumerate() {
+                let row = builder.len() as f32;
                 let (observation, next_observation) = (&[row], &[row + 1.0]);
                 let t = Transition {
                     observation,
@@ -258,12 +258,17 @@ pub(super) mod tests {
                     reward,
                     next_observation,
                     terminated: false,
-                    truncated: step + 1 == steps,
+                    truncated: step + 1 == rewards.len(),
                 };
                 builder.push(t).unwrap();
             }
         }
         builder.build().unwrap()
+    }
+
+    /// Episodes of so many steps, each of which pays `rewards[episode]`.
+    pub(in super::super) fn episodes(rewards: &[f32], steps: usize) -> Dataset {
+        paying(&rewards.iter().map(|&reward| vec![reward; steps]).collect::<Vec<_>>())
     }
 
     pub(in super::super) fn guide(dataset: &Dataset, config: GuideConfig) -> Guide {

@@ -16,10 +16,10 @@ use crate::{Error, Result};
 
 /// Transitions of a window, by which windows are counted.
 pub(super) const HORIZON: usize = 31;
-/// Training steps of GTA's compact model: about two and a half minutes on two cores for HalfCheetah's sizes.
-const GTA_STEPS: u64 = 2_600;
-/// Training steps of SynthER's compact model: about a minute and a half.
-const SYNTHER_STEPS: u64 = 6_000;
+/// Training steps of GTA's compact model: two to three minutes on two cores for HalfCheetah's sizes.
+const GTA_STEPS: u64 = 2_000;
+/// Training steps of SynthER's compact model: somewhat less.
+const SYNTHER_STEPS: u64 = 4_000;
 /// GTA asks for this multiple of a prompt's return.
 const ALPHA: f64 = 1.1;
 /// Steps between two checkpoints: those of a quarter of a minute.
