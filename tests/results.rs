@@ -95,3 +95,12 @@ fn the_orderings_are_those_that_are_stated() {
         assert!(filters.windows.for_a_fifth.is_none_or(|share| share > 0.9), "{}", made.label);
     }
 }
+
+#[test]
+fn one_return_for_all_breaks_the_dynamics_where_returns_vary_widely() {
+    let report: Report = serde_json::from_str(&text("choices.json")).unwrap();
+    let dataset = &report.datasets[0];
+    shows(&report.dataset_table(&dataset.name).unwrap());
+    let error = |label: &str| dataset.augmentation(label).unwrap().quality.dynamic_mse_interval.unwrap();
+    assert!(error("fixed").low > error("amplified 1.3").high);
+}

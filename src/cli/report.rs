@@ -112,7 +112,7 @@ fn sentence(made: &AugmentationReport) -> String {
         quality.oracle_reward.mean,
         quality.dynamic_mse.mean,
         quality.dynamic_mse.median,
-        thousands(quality.transitions as u64)
+        thousands((quality.transitions - quality.excluded.total()) as u64)
     )
 }
 

@@ -164,9 +164,10 @@ impl DatasetReport {
             }
         };
         let percent = |share: f64| format!("{:.2}%", 100.0 * share);
-        row("transitions judged", &|made| Some(grouped(made.quality.transitions as u64)));
-        row("windows judged", &|made| Some(grouped(made.quality.windows as u64)));
-        row("transitions that cannot be judged", &|made| Some(grouped(made.quality.excluded.total() as u64)));
+        let unjudged = |made: &super::AugmentationReport| made.quality.excluded.total();
+        row("transitions judged", &|made| Some(grouped((made.quality.transitions - unjudged(made)) as u64)));
+        row("of windows", &|made| Some(grouped(made.quality.windows as u64)));
+        row("transitions that cannot be judged", &|made| Some(grouped(unjudged(made) as u64)));
         row("training steps", &|made| made.training_steps.map(grouped));
         row("transitions kept", &|made| Some(grouped(made.generated.transitions)));
         row("windows rejected", &|made| Some(percent(made.generated.share(made.generated.rejected.total()))));
