@@ -35,8 +35,7 @@ impl Plan {
             Some(env) => ReferenceReturns::of(&env.to_string()),
             None => references(&report),
         };
-        let score = references.map(|references| references.score(report.returns.mean));
-        let suggestion = Suggestion::of(&dataset, &self.guide, score)?;
+        let suggestion = Suggestion::of(&dataset, &self.guide, references)?;
         let options = options(&suggestion);
         let because: String = suggestion.reasons.iter().map(|reason| format!("  - {reason}\n")).collect();
         let object = json!({ "suggestion": suggestion, "options": options });

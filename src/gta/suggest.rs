@@ -1,5 +1,6 @@
 //! Which mu and alpha suit a dataset: section 5.5 of the paper, and what the data's returns allow.
 
+use envs::ReferenceReturns;
 use replay::{Dataset, Seed};
 use serde::Serialize;
 
@@ -8,8 +9,8 @@ use crate::Result;
 use crate::augment::{Alpha, Guide, GuideConfig};
 use crate::eval::Summary;
 
-/// A dataset from this normalised score on is good already: D4RL's medium-expert sets lie above it, its medium ones below
-/// but for Walker2d's, whose mean return is high.
+/// Where the best tenth of the episodes scores this, high-rewarding trajectories are there already, of which section 5.3 says
+/// that small changes do. 100 is an expert's return; where below it to draw the line is our choice.
 const GOOD_SCORE: f64 = 80.0;
 /// Of returns that have no reference, this is how far below the best tenth of the episodes the mean lies, as a share of
 /// the former, where there is room for improvement.
@@ -39,7 +40,8 @@ pub struct Suggestion {
 /// What a suggestion rests on.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Findings {
-    /// Normalised score of the mean return; absent where the task or its references are not known.
+    /// Normalised score of the return that the best tenth of the episodes reach; absent where it is not known what scores
+    /// refer to.
     pub score: Option<f64>,
     /// Undiscounted returns of the episodes.
     pub episode_returns: Summary,
@@ -52,12 +54,12 @@ pub struct Findings {
 }
 
 impl Suggestion {
-    /// What suits `dataset`, whose mean return has the normalised `score`, for windows as `guide` makes them.
+    /// What suits `dataset`, whose scores refer to `references`, for windows as `guide` makes them.
     ///
     /// # Errors
     /// For a guide that makes no sense.
-    pub fn of(dataset: &Dataset, guide: &GuideConfig, score: Option<f64>) -> Result<Self> {
-        let measured = Findings::of(dataset, guide, score)?;
+    pub fn of(dataset: &Dataset, guide: &GuideConfig, references: Option<ReferenceReturns>) -> Result<Self> {
+        let measured = Findings::of(dataset, guide, references)?;
         let mut reasons = Vec::new();
         let improvable = measured.improvable(&mut reasons);
         let (mut mu, most) = if improvable { (0.5, ALPHAS[0]) } else { (0.25, ALPHAS[2]) };
@@ -104,7 +106,7 @@ impl Suggestion {
 }
 
 impl Findings {
-    fn of(dataset: &Dataset, config: &GuideConfig, score: Option<f64>) -> Result<Self> {
+    fn of(dataset: &Dataset, config: &GuideConfig, references: Option<ReferenceReturns>) -> Result<Self> {
         let guide = Guide::new(dataset, config.clone(), Seed::new(0))?;
         let returns: Vec<f64> = guide.conditions().iter().map(|&c| f64::from(c) / config.scale).collect();
         let best = returns.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -116,9 +118,10 @@ impl Findings {
         let summary = |values: &[f64]| Summary::of(values).expect("a dataset has a window");
         let episodes = dataset.episodes();
         let ended = episodes.iter().filter(|episode| episode.ending == replay::Ending::Terminated).count();
+        let episode_returns = summary(&dataset.episode_returns());
         Ok(Self {
-            score,
-            episode_returns: summary(&dataset.episode_returns()),
+            score: references.map(|references| references.score(episode_returns.quantile_90)),
+            episode_returns,
             ending: ended as f64 / episodes.len() as f64,
             window_returns: summary(&returns),
             beyond: beyond.to_vec(),
@@ -135,8 +138,8 @@ impl Findings {
                 (false, "good already: stay near it, mu 0.25 and alpha 1.1 (Table 4)")
             };
             reasons.push(format!(
-                "the mean return of {:.0} scores {score:.0}, where {GOOD_SCORE} divides: {what}",
-                returns.mean
+                "the best tenth of the episodes has {:.0} and more, which scores {score:.0}, where {GOOD_SCORE} divides: {what}",
+                returns.quantile_90
             ));
             return improvable;
         }
@@ -180,10 +183,11 @@ mod tests {
         builder.build().unwrap()
     }
 
-    fn suggestion(rewards: &[f32], ends: bool, score: Option<f64>) -> Suggestion {
+    fn suggestion(rewards: &[f32], ends: bool, expert: Option<f64>) -> Suggestion {
         let condition = Condition::WindowReturn { discount: 1.0 };
         let guide = GuideConfig { horizon: 4, condition, terminal_penalty: 0.0, ..GuideConfig::default() };
-        Suggestion::of(&episodes(rewards, ends), &guide, score).unwrap()
+        let references = expert.map(|max| ReferenceReturns { min: 0.0, max });
+        Suggestion::of(&episodes(rewards, ends), &guide, references).unwrap()
     }
 
     /// Nine episodes whose windows return less than 1 / 1.3 of the best one's.
@@ -191,12 +195,14 @@ mod tests {
 
     #[test]
     fn what_is_good_already_is_left_near_itself() {
-        let good = suggestion(&VARIED, false, Some(95.0));
+        // The best tenth has 6.4 and more a step, 256 an episode of 40.
+        let good = suggestion(&VARIED, false, Some(300.0));
+        assert!((good.measured.score.unwrap() - 256.0 / 3.0).abs() < 1e-6, "{:?}", good.measured);
         assert_eq!((good.mu.get(), good.alpha.get()), (0.25, 1.1));
-        let poor = suggestion(&VARIED, false, Some(40.0));
+        let poor = suggestion(&VARIED, false, Some(600.0));
         assert_eq!((poor.mu.get(), poor.alpha.get()), (0.5, 1.3));
         assert!(poor.reasons.iter().any(|reason| reason.contains("mu 0.75")), "{:?}", poor.reasons);
-        let ending = suggestion(&VARIED, true, Some(40.0));
+        let ending = suggestion(&VARIED, true, Some(600.0));
         assert!(
             ending.reasons.iter().any(|reason| reason.contains("100% of the episodes end")),
             "{:?}",
@@ -212,11 +218,11 @@ mod tests {
 
     #[test]
     fn no_more_is_asked_than_the_data_has() {
-        let varied = suggestion(&VARIED, false, Some(40.0));
+        let varied = suggestion(&VARIED, false, Some(600.0));
         assert_eq!(varied.measured.beyond, [(1.3, 0.1), (1.2, 0.1), (1.1, 0.1)], "the best episode is a tenth");
         assert_eq!((varied.alpha.get(), varied.ceiling), (1.3, Some(0.99)));
         // Every window would be asked for more than the best has at 1.3, the best tenth alone at 1.1.
-        let narrow = suggestion(&[7.8, 8.0, 8.0, 8.1, 8.2, 8.3, 8.4, 8.4, 8.8, 10.0], false, Some(40.0));
+        let narrow = suggestion(&[7.8, 8.0, 8.0, 8.1, 8.2, 8.3, 8.4, 8.4, 8.8, 10.0], false, Some(600.0));
         assert_eq!(narrow.alpha.get(), 1.1, "{narrow:?}");
         assert!(narrow.reasons.iter().any(|reason| reason.contains("alpha 1.3 would ask 100% of the windows")));
         let applied = narrow.applied(GtaConfig::default());
