@@ -11,6 +11,10 @@ use crate::eval::{
 };
 
 impl Simulator for Oracle {
+    fn name(&self) -> String {
+        self.spec().id.to_string()
+    }
+
     fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
         let states = states.map(|s| StatesRef { qpos: &s.qpos, qvel: &s.qvel });
         let answers = self.step_from(&Queries { observations, actions, states })?;
@@ -28,9 +32,10 @@ pub fn dynamics_check<S>(dataset: &Dataset, simulator: S, most_error: f64) -> Re
 where
     S: Simulator + Send + Sync + 'static,
 {
+    // Task and threshold are part of the name, and so of what a stored pool must agree in.
+    let name = format!("{}: dynamic MSE above {most_error}", simulator.name());
     let meter = meter(dataset, simulator, most_error)?;
-    // The threshold is part of the name, and so of what a stored pool must agree in.
-    Ok(Check::new(format!("dynamic MSE above {most_error}"), move |windows| {
+    Ok(Check::new(name, move |windows| {
         let set = Transitions::of_windows(windows);
         let mut errors = vec![Vec::new(); set.window_count()];
         for (judged, &window) in meter.judge_each(&set)?.iter().zip(set.windows()) {
@@ -70,11 +75,12 @@ pub fn dynamics_repair<S>(dataset: &Dataset, simulator: S, most_error: f64, repa
 where
     S: Simulator + Send + Sync + 'static,
 {
-    let meter = meter(dataset, simulator, most_error)?;
+    let task = simulator.name();
     let name = match repair {
-        Repair::Split => format!("split at dynamic MSE above {most_error}"),
-        Repair::Reroll => format!("rerolled from dynamic MSE above {most_error}"),
+        Repair::Split => format!("{task}: split at dynamic MSE above {most_error}"),
+        Repair::Reroll => format!("{task}: rerolled from dynamic MSE above {most_error}"),
     };
+    let meter = meter(dataset, simulator, most_error)?;
     Ok(Check::amending(name, move |windows| {
         let found = Found::new(&meter, windows, most_error)?;
         match repair {
@@ -222,6 +228,8 @@ mod tests {
         assert_eq!(kept(1e-3).windows.origins, [0, 100]);
         assert_eq!(kept(1e3).windows.origins.len(), 3);
         assert!(dynamics_check(&dataset, Oracle::new(EnvId::PointMass, Some(1)).unwrap(), 0.0).is_err());
+        // A pool checked by one task's simulator must not be taken for one checked by another's.
+        assert_eq!(check(0.5).name(), "PointMass-v0: dynamic MSE above 0.5");
     }
 
     /// One observation moves by the action; the task ends beyond 3, and nothing is known of states below -9.
@@ -229,6 +237,10 @@ mod tests {
     struct Line;
 
     impl Simulator for Line {
+        fn name(&self) -> String {
+            "line".into()
+        }
+
         fn answer(&self, states: &[f32], actions: &[f32], _: Option<&States>) -> Result<Truth, SimulatorError> {
             let next: Vec<f64> = states.iter().zip(actions).map(|(s, a)| f64::from(s + a)).collect();
             Ok(Truth {

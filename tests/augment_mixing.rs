@@ -90,6 +90,19 @@ fn rejected_windows_leave_gaps_in_the_numbers() {
 }
 
 #[test]
+fn a_second_check_does_not_take_the_place_of_the_first() {
+    let check = |name: &str, keep: fn(usize) -> bool| {
+        Check::new(name, move |w: &replay::Windows| Ok(w.origins.iter().map(|&origin| keep(origin)).collect()))
+    };
+    let (odd, late) = (check("odd", |origin| origin % 2 == 1), check("late", |origin| origin > 30));
+    let mut buffer = Toy::new(jitter).wrap(config(2)).with_check(odd).with_check(late);
+    buffer.wait_filled().unwrap();
+    let pool = buffer.pool();
+    assert!(pool.windows() > 0);
+    assert!(pool.chunks().flat_map(|chunk| &chunk.windows().origins).all(|origin| origin % 2 == 1 && *origin > 30));
+}
+
+#[test]
 fn buffers_nest() {
     let inner = Toy::new(jitter).wrap(config(1));
     let mut outer = Augmented::new(inner, Toy::new(jitter).learner(), AugmentConfig { seed: 1, ..config(1) }).unwrap();

@@ -232,6 +232,32 @@ fn killed_filling_ends_as_if_it_had_not_been() {
 }
 
 #[test]
+fn rewards_are_paid_by_what_was_learned_of_the_data() {
+    let folder = with_data();
+    let at = folder.path();
+    json(tiny(at, &["train", "data.hdf5", "--out", "model", "--steps", "10"]));
+    let augment = |pool: &str, more: &[&str]| {
+        let folder = at.join(pool);
+        fs::create_dir(&folder).unwrap();
+        for file in ["model.safetensors", "config.json"] {
+            fs::copy(at.join("model").join(file), folder.join(file)).unwrap();
+        }
+        let out = format!("{pool}.hdf5");
+        let plain = ["augment", "data.hdf5", "--folder", pool, "--transitions", "200", "--out", &out];
+        gta(at, &[&plain[..], more].concat())
+    };
+    let plain = json(augment("plain", &["--generated-only"]));
+    assert_eq!((&plain["rejected"]["check"], &plain["amended"]["windows"]), (&0.into(), &0.into()));
+    let paid = json(augment("paid", &["--reward-proxy", "--generated-only"]));
+    assert_eq!(paid["rejected"]["check"], 0);
+    assert!(paid["amended"]["replaced"].as_u64().unwrap() >= 200, "{paid}");
+    let [plain, paid] = ["plain.hdf5", "paid.hdf5"].map(|file| formats::open(at.join(file)).unwrap().0);
+    assert_eq!(plain.observations(), paid.observations());
+    assert_ne!(plain.rewards(), paid.rewards());
+    assert!(complaint(augment("none", &["--ensemble", "1.5"]), 2).contains("--ensemble"));
+}
+
+#[test]
 fn a_quickstart_ends_with_its_files_and_goes_on_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

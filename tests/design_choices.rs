@@ -5,7 +5,7 @@ mod gta_toys;
 
 use gta::augment::{Aim, Alpha, Blueprint, Guide, Learning, Prompts};
 use gta::diffusion::{DenoiserConfig, Guidance, GuidanceKind, MixerUnetConfig, Solver};
-use gta::replay::{Dataset, Windows};
+use gta::replay::{Dataset, Spec, Transition, Windows};
 use gta::{Conditioning, GtaBlueprint, GtaConfig, GtaLearner, Mu};
 use tch::Device;
 
@@ -122,6 +122,37 @@ fn inpainted_rewards_are_the_prompts_amplified() {
         generated(&model, &config, &prompts)
     };
     assert!(distance(&inpainted(1.0), &inpainted(2.0)) > 1e-4);
+}
+
+#[test]
+fn an_inpainted_window_ends_where_its_prompt_does() {
+    // A task that pays 1 at its end and nothing else, as AntMaze does: amplified, that is far above what is paid else.
+    let mut builder = Dataset::builder(Spec::new(2, 1));
+    for row in 0..800 {
+        let success = row == 399;
+        let transition = Transition {
+            observation: &[row as f32 / 800.0, 1.0],
+            action: &[0.1],
+            reward: f32::from(u8::from(success)),
+            next_observation: &[(row + 1) as f32 / 800.0, 1.0],
+            terminated: success,
+            truncated: row % 100 == 99 && !success,
+        };
+        builder.push(transition).unwrap();
+    }
+    let data = builder.build().unwrap();
+    let mut config = with_alpha(&GtaConfig { conditioning: Conditioning::RewardInpainting, ..tiny(1) }, 1.3);
+    config.augment.guide.prefer_episodes = Some(0.125);
+    config.trainer.steps = 2;
+    let prompts = guide(&data, &config).prompts(0, 400);
+    let windows = generated(&trained(&data, &config), &config, &prompts);
+    assert_eq!((&windows.lengths, &windows.terminated), (&prompts.windows.lengths, &prompts.windows.terminated));
+    let ends: Vec<usize> = (0..windows.len()).filter(|&index| windows.terminated[index]).collect();
+    assert!(!ends.is_empty() && ends.len() < 400, "{} of 400 end", ends.len());
+    for index in ends {
+        let reward = windows.transition(index, windows.lengths[index] as usize - 1).reward;
+        assert!((reward - 1.3).abs() < 1e-3, "{reward} at the end");
+    }
 }
 
 #[test]

@@ -37,7 +37,8 @@ denoiser = { width = 16, depth = 1, channel_hidden = 16, embedding = 16 }
 trainer = { batch = 16, steps = 80 }
 augment.chunk_windows = 16
 augment.guide.horizon = 7
-augment.filter.reward_margin = 1e9
+# As an f32 it takes 16 digits, which must be read back as they were written.
+augment.filter = { reward_margin = 1e9, observation_margin = 0.92 }
 "#;
 
 /// A report's numbers without those that no two runs share.
@@ -67,7 +68,11 @@ fn a_report_killed_in_every_phase_ends_as_if_it_had_not_been() {
     // The same model once more, asked for nothing.
     let (_, gta_alone) = TINY.rsplit_once("[[augmentation]]").unwrap();
     let unasked = gta_alone.replace("GTA & <co>", "unasked") + "conditioning = \"none\"\n";
-    fs::write(at.join("tiny.toml"), format!("{TINY}\n[[augmentation]]{unasked}")).unwrap();
+    // And once more, with the simulator putting transitions right.
+    let repair = "label = \"repaired\"\nmost_error = 0.05\nrepair = \"split\"";
+    let repaired = gta_alone.replace("label = \"GTA & <co>\"", repair);
+    let all = format!("{TINY}\n[[augmentation]]{unasked}\n[[augmentation]]{repaired}");
+    fs::write(at.join("tiny.toml"), all).unwrap();
     let report = |out: &str, more: &[&str]| -> Command {
         let data = ["report", "halfcheetah_medium-v2.hdf5", "more.hdf5", "--config", "tiny.toml", "--out", out];
         gta(at, &[&data[..], more].concat())
@@ -89,14 +94,26 @@ fn a_report_killed_in_every_phase_ends_as_if_it_had_not_been() {
         assert_eq!(dataset["env"], "PointMass-v0", "what a file says counts for more than its name");
         let made = dataset["augmentations"].as_array().unwrap();
         let kinds: Vec<&str> = made.iter().filter_map(|made| made["kind"].as_str()).collect();
-        assert_eq!(kinds, ["s4rl", "synther", "gta", "gta"]);
-        for (made, horizon) in made.iter().zip([31, 1, 7, 7]) {
+        assert_eq!(kinds, ["s4rl", "synther", "gta", "gta", "gta"]);
+        for (made, horizon) in made.iter().zip([31, 1, 7, 7, 7]) {
             let judged = made["quality"]["transitions"].as_u64().unwrap();
             assert!((620..620 + horizon).contains(&judged), "{judged} transitions of windows of {horizon}");
             assert!(made["quality"]["dynamic_mse"]["mean"].as_f64().unwrap() > 0.0);
         }
         let asked: Vec<bool> = made.iter().map(|made| !made["returns"][0]["asked"].is_null()).collect();
-        assert_eq!(asked, [false, false, true, false]);
+        assert_eq!(asked, [false, false, true, false, false]);
+        // All wrong transitions were put right; what is left of windows is of no window's return.
+        let (asking, repaired) = (&made[2], &made[4]);
+        assert!(
+            repaired["generated"]["amended"]["replaced"].as_u64().unwrap() > 0
+                && asking["generated"]["amended"].is_null()
+        );
+        assert!(
+            repaired["quality"]["dynamic_mse"]["max"].as_f64().unwrap() <= 0.05,
+            "{}",
+            repaired["quality"]["dynamic_mse"]
+        );
+        assert_eq!(repaired["returns"].as_array().unwrap().len(), 0);
         for made in made {
             let auc = made["filters"]["transitions"]["auc"].as_f64().unwrap();
             assert!((0.0..=1.0).contains(&auc), "{auc}");
@@ -107,7 +124,7 @@ fn a_report_killed_in_every_phase_ends_as_if_it_had_not_been() {
     let page = fs::read_to_string(whole.join("report.html")).unwrap();
     assert_eq!(page.matches("Fig. 8: returns, GTA &amp; &lt;co&gt;</text>").count(), 2);
     assert!(page.contains("paper halfcheetah-medium-v2") && !page.contains("<co>"));
-    assert_eq!(fs::read_to_string(whole.join("report.csv")).unwrap().lines().count(), 1 + 2 * 5);
+    assert_eq!(fs::read_to_string(whole.join("report.csv")).unwrap().lines().count(), 1 + 2 * 6);
 
     // Once more, nothing is made: all files are the same, times included.
     let files = ["report.html", "report.md", "report.csv", "report.json"];

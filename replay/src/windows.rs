@@ -82,6 +82,15 @@ impl Windows {
         self.origins.clear();
     }
 
+    /// Keeps the first `count` windows; all, where there are no more.
+    pub fn truncate(&mut self, count: usize) {
+        self.values.truncate(count * (self.horizon + 1) * self.row_dim());
+        self.lengths.truncate(count);
+        self.terminated.truncate(count);
+        self.returns.truncate(count);
+        self.origins.truncate(count);
+    }
+
     /// The rows of window `index`, `[H + 1, D]`.
     pub fn window(&self, index: usize) -> &[f32] {
         let size = (self.horizon + 1) * self.row_dim();

@@ -39,10 +39,14 @@ impl<R> Augmented<R> {
         Ok(Self { inner, config, check: None, learner, exchange, view: Pool::new(), crew: None })
     }
 
-    /// Has every generated window pass `check` too. To be called before anything is sampled; later it has no effect.
+    /// Has every generated window pass `check` too, after those given before. To be called before anything is sampled;
+    /// later it has no effect.
     #[must_use]
     pub fn with_check(mut self, check: Check) -> Self {
-        self.check = Some(check);
+        self.check = Some(match self.check.take() {
+            Some(first) => first.then(check),
+            None => check,
+        });
         self
     }
 

@@ -76,7 +76,8 @@ fn running_sums(mut weights: Vec<f64>) -> Result<Vec<f64>> {
     if sum > 0.0 && sum.is_finite() {
         return Ok(weights);
     }
-    Err(Error::Invalid { what: "reweighting".into(), why: format!("the windows' weights add up to {sum}") })
+    let why = format!("the windows' weights add up to {sum}: reweighting, prefer_top and prefer_episodes leave none");
+    Err(Error::Invalid { what: "choice of prompts".into(), why })
 }
 
 #[cfg(test)]

@@ -37,10 +37,11 @@ pub struct GuideConfig {
     pub terminal_penalty: f64,
     /// Which return is asked for.
     pub aim: Aim,
-    /// Multiplier of the return asked for, where that is amplified.
+    /// Multiplier of the return asked for, where [`aim`](Self::aim) amplifies it.
     pub alpha: Alpha,
     /// Nothing beyond this quantile of the data's returns is asked for (1 is their maximum), except of windows that
-    /// have more already: a model knows nothing of returns that no window has.
+    /// have more already: a model knows nothing of returns that no window has. For amplified returns; a fixed aim has
+    /// none beyond the data's.
     pub ceiling: Option<f64>,
     /// Which windows become prompts more often.
     pub reweighting: Reweighting,

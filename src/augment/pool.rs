@@ -78,6 +78,11 @@ impl Chunk {
         &self.starts
     }
 
+    /// Generated windows of which anything was kept: those that a check took apart count once.
+    pub fn sources(&self) -> usize {
+        self.positions.chunk_by(|a, b| a == b).count()
+    }
+
     /// Transitions held.
     pub fn transitions(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0).into()
@@ -212,6 +217,11 @@ impl Pool {
     /// Windows held.
     pub fn windows(&self) -> u64 {
         self.chunks().map(|chunk| chunk.windows().len() as u64).sum()
+    }
+
+    /// Generated windows of which anything is held: those that a check took apart count once.
+    pub fn sources(&self) -> usize {
+        self.chunks().map(|chunk| chunk.sources()).sum()
     }
 
     /// Transitions held.

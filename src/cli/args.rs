@@ -271,7 +271,8 @@ Examples:
   gta augment original.hdf5 --folder runs/cheetah --out new.hdf5 --transitions 100000 --generated-only
   gta augment original.hdf5 --folder runs/cheetah --out sets/cheetah-v0 --transitions 100000    # Minari
   gta augment original.hdf5 --folder runs/cheetah --out exact.hdf5 --transitions 100000 --check-env HalfCheetah-v4 \
-      --repair split --most-error 0.02")]
+      --repair split --most-error 0.02
+  gta augment original.hdf5 --folder runs/cheetah --out sure.hdf5 --transitions 100000 --ensemble 0.9")]
 pub struct AugmentArgs {
     /// D4RL file, or Minari folder.
     #[arg(value_name = "DATA")]
@@ -297,6 +298,13 @@ pub struct AugmentArgs {
     /// Rather than reject windows, have the simulator put their wrong transitions right.
     #[arg(long, value_name = "HOW", requires = "check_env")]
     pub repair: Option<RepairArg>,
+    /// Without a simulator: leave out transitions that networks, which learn the data's dynamics first, doubt more than
+    /// this share of real ones they did not see.
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "0.99")]
+    pub ensemble: Option<f64>,
+    /// Pay what a network that has learned the data's rewards says, rather than the rewards generated.
+    #[arg(long)]
+    pub reward_proxy: bool,
     /// Settings.
     #[command(flatten)]
     pub settings: SettingsArgs,

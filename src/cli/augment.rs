@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use gta::augment::Check;
+use gta::dynamics::{EnsembleConfig, RewardConfig, ensemble_check, reward_check};
 use gta::envs::{EnvId, Oracle};
 use gta::replay::formats::minari;
+use gta::replay::{Dataset, Seed};
 use gta::{Contents, Repair, Target, dynamics_check, dynamics_repair};
 use serde_json::json;
 
@@ -13,6 +16,16 @@ use super::output::{self, Console, thousands};
 use super::settings::{self, Settings};
 use super::{train, watch};
 
+/// What generated windows must pass, or are changed by.
+struct Checks {
+    /// Who pays, rather than the model of windows.
+    reward_proxy: Option<RewardConfig>,
+    /// What an ensemble leaves out.
+    ensemble: Option<EnsembleConfig>,
+    /// The simulator that checks windows, the dynamic MSE it tolerates, and what it does about more than that.
+    simulator: Option<(EnvId, f64, Option<Repair>)>,
+}
+
 /// What to augment, and where to write it.
 pub struct Plan {
     data: PathBuf,
@@ -20,9 +33,34 @@ pub struct Plan {
     destination: Destination,
     transitions: u64,
     contents: Contents,
-    /// The simulator that checks windows, the dynamic MSE it tolerates, and what it does about more than that.
-    check: Option<(EnvId, f64, Option<Repair>)>,
+    checks: Checks,
     settings: Settings,
+}
+
+impl Checks {
+    /// All of them, one after another. Rewards come first: the simulator's, where it puts transitions right, are better.
+    fn learned(&self, console: &Console, dataset: &Dataset, seed: Seed) -> Result<Option<Check>> {
+        let mut checks = Vec::new();
+        if let Some(config) = &self.reward_proxy {
+            let progress = console.progress("learning", "steps", None);
+            checks.push(reward_check(dataset, config, seed.fork("reward_proxy", 0)).context("--reward-proxy")?);
+            progress.finish("the data's rewards");
+        }
+        if let Some(config) = &self.ensemble {
+            let progress = console.progress("learning", "steps", None);
+            progress.at(0, None, "the data's dynamics");
+            checks.push(ensemble_check(dataset, config, seed.fork("ensemble", 0)).context("--ensemble")?);
+            progress.finish("the data's dynamics");
+        }
+        if let Some((env, most, repair)) = self.simulator {
+            let oracle = Oracle::new(env, None)?;
+            checks.push(match repair {
+                None => dynamics_check(dataset, oracle, most)?,
+                Some(repair) => dynamics_repair(dataset, oracle, most, repair)?,
+            });
+        }
+        Ok(checks.into_iter().reduce(Check::then))
+    }
 }
 
 impl Plan {
@@ -32,14 +70,20 @@ impl Plan {
         let settings = Settings::new(&args.settings, &args.folder)?;
         let contents = if args.generated_only { Contents::Generated } else { Contents::Augmented };
         let destination = Destination::new(&args.out)?;
-        let check = args.check_env.map(|env| (env, args.most_error, args.repair.map(Repair::from)));
+        let ensemble = args.ensemble.map(|quantile| EnsembleConfig { quantile, ..EnsembleConfig::default() });
+        ensemble.as_ref().map(EnsembleConfig::validate).transpose().context("--ensemble")?;
+        let checks = Checks {
+            reward_proxy: args.reward_proxy.then(RewardConfig::default),
+            ensemble,
+            simulator: args.check_env.map(|env| (env, args.most_error, args.repair.map(Repair::from))),
+        };
         Ok(Self {
             data: args.data,
             folder: args.folder,
             destination,
             transitions: args.transitions,
             contents,
-            check,
+            checks,
             settings,
         })
     }
@@ -52,14 +96,7 @@ impl Plan {
         }
         let (dataset, report) = train::load(console, &self.data)?;
         let real = report.rows;
-        let check = |(env, most, repair)| {
-            let oracle = Oracle::new(env, None)?;
-            match repair {
-                None => dynamics_check(&dataset, oracle, most),
-                Some(repair) => dynamics_repair(&dataset, oracle, most, repair),
-            }
-        };
-        let check = self.check.map(check).transpose()?;
+        let check = self.checks.learned(console, &dataset, Seed::new(self.settings.config.augment.seed))?;
         let mut buffer = train::open(console, dataset, &self.settings, &self.folder, self.transitions, check)?;
         let monitor = buffer.monitor();
         let (filled, seen) = watch::during(console, monitor, || buffer.fill_to(self.transitions));
@@ -154,7 +191,34 @@ impl Destination {
 
 #[cfg(test)]
 mod tests {
+    use gta::dynamics::RegressionConfig;
+    use gta::envs::{self, Collect, behaviour};
+
+    use super::super::args::ConsoleArgs;
     use super::*;
+
+    #[test]
+    fn checks_are_made_as_asked_for_and_in_order() {
+        let policies = behaviour::point_mass(0.3).unwrap();
+        let plan = Collect { id: EnvId::PointMass, steps: 300, seed: 1, threads: Some(1) };
+        let dataset = gta::recorded(envs::collect(&plan, &[&policies[1]], &|_| ()).unwrap()).unwrap();
+        let console = Console::new(ConsoleArgs { json: false, quiet: true });
+        let network = RegressionConfig { members: 1, hidden: vec![4], steps: 2, ..RegressionConfig::default() };
+        let name = |checks: Checks| Some(checks.learned(&console, &dataset, Seed::new(0)).unwrap()?.name().to_owned());
+        assert_eq!(name(Checks { reward_proxy: None, ensemble: None, simulator: None }), None);
+        let all = name(Checks {
+            reward_proxy: Some(RewardConfig { network: network.clone(), ..RewardConfig::default() }),
+            ensemble: Some(EnsembleConfig { network, quantile: 0.7, ..EnsembleConfig::default() }),
+            simulator: Some((EnvId::PointMass, 0.25, Some(Repair::Split))),
+        });
+        let all = all.unwrap();
+        let each: Vec<&str> = all.split("; then ").collect();
+        assert!(each[0].starts_with("reward") && each[1].starts_with("ensemble"), "{all}");
+        assert!(
+            each[1].contains(r#""quantile":0.7"#) && each[2] == "PointMass-v0: split at dynamic MSE above 0.25",
+            "{all}"
+        );
+    }
 
     #[test]
     fn destinations_are_told_by_their_names() {

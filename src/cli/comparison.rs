@@ -83,7 +83,7 @@ impl Sets {
         Ok(Self {
             data: Transitions::of_data(index, &spread(index.len(), count, &seed.fork("data", 0)))?,
             prompts: Transitions::of_data(index, &sources)?,
-            s4rl: transitions(s4rl),
+            s4rl: transitions(s4rl).unasked(),
             unguided: transitions(unguided),
             unchecked: transitions(unchecked),
             gta: transitions(generated),

@@ -224,9 +224,7 @@ impl QuickstartPlan {
         let exact = measure("data, exact states", &sets.data)?;
         let data = measure("data", &sets.data.clone().without_states())?;
         let prompts = measure("prompts", &sets.prompts.clone().without_states())?;
-        let mut s4rl = measure("S4RL noise", &sets.s4rl)?;
-        // Nothing was asked of these: their returns are those of the windows they were copied from.
-        (s4rl.quality.asked_vs_generated, s4rl.quality.asked_vs_oracle) = (None, None);
+        let s4rl = measure("S4RL noise", &sets.s4rl)?;
         let unguided = measure("GTA without guidance", &sets.unguided)?;
         let unchecked = measure("GTA before the simulator's check", &sets.unchecked)?;
         let gta = measure("GTA", &sets.gta)?;

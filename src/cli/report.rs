@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use gta::augment::Status;
 use gta::envs::EnvId;
 use gta::experiment::{AugmentationReport, Change, DatasetReport, Metric, ReportConfig, ReportRun, Source};
@@ -46,7 +46,9 @@ impl Plan {
         let mut data = args.data.clone();
         data.sort_unstable();
         let twice = data.windows(2).find(|pair| pair[0] == pair[1]);
-        ensure!(twice.is_none(), "the same data is named twice: {}", data[0].display());
+        if let Some(twice) = twice {
+            bail!("the same data is named twice: {}", twice[0].display());
+        }
         Ok(Self { data: args.data, env: args.env, config, out: args.out })
     }
 

@@ -3,7 +3,7 @@
 use replay::{Dataset, Seed, Transition, Windows};
 
 use super::regression::{Problem, Regression};
-use super::scale::Scale;
+use super::scale::moments;
 use super::split::Split;
 use super::{EnsembleConfig, LeaveOut};
 use crate::augment::{BoxError, Check, Parts};
@@ -65,8 +65,8 @@ impl Ensemble {
         let problem = Problem { inputs, targets, dims: (o + a, o), learned, held };
         let regression = Regression::learn(&problem, &config.network, seed.fork("network", 0))?;
         let all: Vec<usize> = (0..dataset.len()).collect();
-        let units = Scale::of(dataset.observations(), o, &all);
-        let scale = units.std.iter().map(|std| std.max(STD_FLOOR)).collect();
+        let (_, deviations) = moments(dataset.observations(), o, &all);
+        let scale = deviations.into_iter().map(|std| std.max(STD_FLOOR)).collect();
         let mut ensemble = Self { config: config.clone(), seed, regression, scale, real: Vec::new() };
         for stretch in split.held {
             let rows: Vec<_> = stretch.map(|row| dataset.row(row)).collect();

@@ -99,6 +99,7 @@ impl<S: Simulator> QualityMeter<S> {
             reward_error: reward_error(&reward, &oracle_reward),
             window_return: Summary::of(&claimed),
             oracle_window_return: Summary::of(&oracle),
+            asked_return: Summary::of(&window_returns.iter().filter_map(|w| w.asked).collect::<Vec<f64>>()),
             asked_vs_generated: pair(&|w| Some(w.claimed)),
             asked_vs_oracle: pair(&|w| w.oracle),
             terminals: terminals(columns, &rows),

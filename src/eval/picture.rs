@@ -59,7 +59,7 @@ pub enum Panel {
         /// What is compared.
         series: Vec<Series>,
     },
-    /// How two numbers go together, beside the line on which they are equal.
+    /// How two numbers go together.
     Scatter {
         /// Heading.
         title: String,
@@ -67,6 +67,8 @@ pub enum Panel {
         x_label: String,
         /// What y is.
         y_label: String,
+        /// Whether y is meant to be what x is: there is a line then on which they are equal.
+        alike: bool,
         /// What is compared.
         series: Vec<Points>,
     },
@@ -142,6 +144,7 @@ impl Picture {
                 title: "Asked and reached return".into(),
                 x_label: "return asked for".into(),
                 y_label: "sum of rewards over the window".into(),
+                alike: true,
                 series: vec![
                     Points { name: "claimed".into(), values: against(|w| Some(w.claimed)) },
                     Points { name: "oracle".into(), values: against(|w| w.oracle) },
@@ -214,7 +217,9 @@ impl Panel {
         let mut keys = Keys::new(svg, [left + LEFT, top + PANEL_TITLE + 6.0]);
         match self {
             Self::Histogram { x_label, series, .. } => histogram(&mut keys, place, x_label, series),
-            Self::Scatter { x_label, y_label, series, .. } => scatter(&mut keys, place, [x_label, y_label], series),
+            Self::Scatter { x_label, y_label, alike, series, .. } => {
+                scatter(&mut keys, place, [x_label, y_label], series, *alike);
+            }
             Self::Curves { x_label, y_label, series, level, .. } => {
                 curves(&mut keys, place, [x_label, y_label], series, level.as_ref());
             }
@@ -283,7 +288,7 @@ fn shares(values: &[f64], axis: &Axis) -> Vec<f64> {
     shares
 }
 
-fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Points]) {
+fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Points], alike: bool) {
     let finite = |p: &&[f64; 2]| p[0].is_finite() && p[1].is_finite();
     let ends = |side: usize| {
         let values: Vec<f64> = series.iter().flat_map(|s| s.values.iter().filter(finite).map(|p| p[side])).collect();
@@ -316,7 +321,7 @@ fn scatter(keys: &mut Keys<'_>, place: [f64; 4], labels: [&str; 2], series: &[Po
     let ([x_low, x_high], [y_low, y_high]) = (x_axis.ends(), y_axis.ends());
     let (start, end) = (x_low.max(y_low), x_high.min(y_high));
     let line = format!(r#"fill="none" stroke="{INK}" stroke-width="1.2" stroke-dasharray="5 4""#);
-    if start < end {
+    if alike && start < end {
         let ([a, b], [c, d]) = (at([start; 2]), at([end; 2]));
         keys.svg.line(format_args!(r#"<path d="M{a:.1} {b:.1}L{c:.1} {d:.1}" {line}/>"#));
         keys.key(|x, y| format!(r#"<path d="M{x:.1} {y:.1}h24" {line}/>"#), "as asked");
@@ -382,13 +387,14 @@ pub(super) mod tests {
     #[test]
     fn points_lie_where_their_numbers_say() {
         let values = vec![[0.0, 0.0], [10.0, 20.0], [5.0, f64::NAN]];
-        let panel = Panel::Scatter {
+        let mut panel = Panel::Scatter {
             title: "Returns".into(),
             x_label: "asked".into(),
             y_label: "reached".into(),
+            alike: true,
             series: vec![Points { name: "one".into(), values: vec![] }, Points { name: "two".into(), values }],
         };
-        let svg = Picture { title: "Test".into(), panels: vec![panel] }.to_svg();
+        let svg = Picture { title: "Test".into(), panels: vec![panel.clone()] }.to_svg();
         assert_well_formed(&svg);
         let marks = svg.lines().find(|l| l.matches("a2.2").count() == 4).unwrap();
         let place = |mark: &str| -> Vec<f64> {
@@ -400,7 +406,10 @@ pub(super) mod tests {
             (LEFT + (WIDTH - LEFT - RIGHT) * 0.02 / 1.04, WIDTH - RIGHT - (WIDTH - LEFT - RIGHT) * 0.02 / 1.04);
         assert!((marks[0][0] + 2.2 - left).abs() < 0.2 && (marks[1][0] + 2.2 - right).abs() < 0.2, "{marks:?}");
         assert!(marks[1][1] < marks[0][1]);
-        assert!(svg.contains("two (r = 1.00)") && svg.contains(">one<"));
+        assert!(svg.contains("two (r = 1.00)") && svg.contains(">one<") && svg.contains(">as asked<"));
+        let Panel::Scatter { alike, .. } = &mut panel else { unreachable!() };
+        *alike = false;
+        assert!(!panel.to_svg().contains(">as asked<"), "a line of equal values of unlike quantities");
     }
 
     #[test]
@@ -411,7 +420,8 @@ pub(super) mod tests {
         let wide = Picture { title: "Four".into(), panels: vec![histogram_panel(&[]); 4] }.to_svg();
         assert_eq!(numbers(&wide, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\""), [3.0 * WIDTH]);
         assert_eq!(wide.matches(">Rewards<").count(), 4);
-        let empty = Panel::Scatter { title: "t".into(), x_label: "x".into(), y_label: "y".into(), series: vec![] };
+        let (x_label, y_label) = ("x".into(), "y".into());
+        let empty = Panel::Scatter { title: "t".into(), x_label, y_label, alike: true, series: vec![] };
         let svg = Picture { title: "Two".into(), panels: vec![empty.clone(), empty] }.to_svg();
         assert_well_formed(&svg);
         assert_eq!(numbers(&svg, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\""), [2.0 * WIDTH]);

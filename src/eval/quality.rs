@@ -106,6 +106,9 @@ pub struct Quality {
     pub window_return: Option<Summary>,
     /// Sum of true rewards over each window all of whose transitions could be judged.
     pub oracle_window_return: Option<Summary>,
+    /// Return that each window was asked to have; absent where nothing was asked.
+    #[serde(default)]
+    pub asked_return: Option<Summary>,
     /// Pearson's correlation of the asked return with the sum of claimed rewards (Fig. 7); absent where nothing was
     /// asked or one side does not vary.
     pub asked_vs_generated: Option<f64>,

@@ -7,6 +7,9 @@ pub type SimulatorError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The true dynamics and reward of a task (`f*` in eq. 11).
 pub trait Simulator {
+    /// Names the task, so that what was checked by one simulator is not taken for checked by another.
+    fn name(&self) -> String;
+
     /// What really follows from each observation (`[N, O]`) and action (`[N, A]`).
     ///
     /// With `states`, transitions start from them rather than from a state rebuilt from the observation.
@@ -14,12 +17,20 @@ pub trait Simulator {
 }
 
 impl<S: Simulator + ?Sized> Simulator for &S {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
     fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
         (**self).answer(observations, actions, states)
     }
 }
 
 impl<S: Simulator + ?Sized> Simulator for Box<S> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
     fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
         (**self).answer(observations, actions, states)
     }

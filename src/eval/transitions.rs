@@ -36,6 +36,27 @@ impl Transitions {
         }
     }
 
+    /// All transitions of what is left of generated windows, some of which a check took apart: `of` names the window that
+    /// each is a part of. Parts of one window depend on one another and form one cluster; sums of their rewards are no
+    /// window's return, so no returns are measured.
+    ///
+    /// # Panics
+    /// If there is not one name for each of `windows`.
+    pub fn of_parts(windows: &Windows, of: &[u64]) -> Self {
+        assert_eq!(of.len(), windows.len(), "names of {} parts", windows.len());
+        let mut known = HashMap::new();
+        let cluster: Vec<usize> = of
+            .iter()
+            .map(|of| {
+                let next = known.len();
+                *known.entry(of).or_insert(next)
+            })
+            .collect();
+        let mut set = Self::of_windows(windows);
+        set.windows.iter_mut().for_each(|part| *part = cluster[*part]);
+        Self { window_count: known.len(), complete: false, asked: None, ..set }
+    }
+
     /// The windows `picked` of a dataset, with the simulator states that the dataset has. Nothing was asked of them.
     ///
     /// Fails where there is no such window.
@@ -96,6 +117,12 @@ impl Transitions {
     /// The same transitions without simulator states, to be judged as generated ones are: from observations.
     pub fn without_states(mut self) -> Self {
         self.states = None;
+        self
+    }
+
+    /// The same transitions of which nothing was asked: those of methods that copy windows with the return they have.
+    pub fn unasked(mut self) -> Self {
+        self.asked = None;
         self
     }
 
@@ -180,6 +207,20 @@ mod tests {
         let rows = |step: f64| (0..7).map(|r| f64::from(r) * step).collect();
         builder.states(States { qpos: rows(10.0), qvel: rows(100.0), nq: 1, nv: 1 });
         builder.build().unwrap()
+    }
+
+    #[test]
+    fn parts_of_a_window_are_one_cluster_without_a_return() {
+        let index = WindowIndex::new(&dataset(), 2).unwrap();
+        let mut windows = Windows::with_capacity(dataset().spec(), 2, 3);
+        [4, 1, 0].into_iter().for_each(|number| index.gather(number, 9.0, &mut windows));
+        let whole = Transitions::of_windows(&windows);
+        assert_eq!((whole.windows(), whole.asked()), (&[0, 0, 1, 1, 2, 2][..], Some(&[9.0; 3][..])));
+        assert!(whole.clone().unasked().asked().is_none());
+        let parts = Transitions::of_parts(&windows, &[7, 7, 3]);
+        assert_eq!((parts.windows(), parts.window_count()), (&[0, 0, 0, 0, 1, 1][..], 2));
+        assert!(parts.asked().is_none() && !parts.windows_are_complete() && whole.windows_are_complete());
+        assert_eq!(parts.columns(), whole.columns());
     }
 
     #[test]

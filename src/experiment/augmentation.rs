@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use envs::{EnvId, Oracle};
-use replay::{Batch, Dataset, Replay, Seed, WindowIndex, Windows};
+use replay::{Batch, Dataset, Replay, Seed, WindowIndex};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::Device;
@@ -206,10 +206,7 @@ impl Augmentation {
                 S4rlBuffer::new(dataset.clone(), *noise).sample_into(rows, &mut seed.rng(), &mut batch)?;
                 Some(Transitions::of_batch(&batch))
             }
-            Self::Pooled(frozen) => {
-                let picked: Windows = pick(&frozen.pool, as_many(windows, frozen.horizon), *seed)?;
-                Some(Transitions::of_windows(&picked))
-            }
+            Self::Pooled(frozen) => Some(pick(&frozen.pool, as_many(windows, frozen.horizon), *seed)?.transitions()),
         })
     }
 }
@@ -335,7 +332,7 @@ mod tests {
         let oversample = OversampleAugmentation { transitions: 60, guide, ..OversampleAugmentation::default() };
         let frozen = drawn(&oversample, Repeat, &dataset).unwrap();
         assert!(frozen.pool.transitions() >= 60 && frozen.rejected == Rejections::default());
-        let windows = pick(&frozen.pool, 20, Seed::new(0)).unwrap();
+        let windows = pick(&frozen.pool, 20, Seed::new(0)).unwrap().windows;
         // The last row of a window is a state alone.
         for row in (0..windows.len()).flat_map(|at| windows.window(at).chunks_exact(windows.row_dim()).take(2)) {
             let (observation, reward) = (row[0], row[2]);

@@ -104,16 +104,21 @@ impl DataConfig {
         }
     }
 
-    /// The data's name in tables.
+    /// The data's name in tables: parts of a set and sets with additions have other names than the set.
     pub fn name(&self, env: EnvId) -> String {
-        if let Some(id) = &self.id {
-            return id.clone();
-        }
-        match (&self.path, &self.collect) {
-            (Some(path), _) => path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned(),
-            (None, Some(collect)) => format!("{env}, {} collected", collect.steps),
-            (None, None) => env.to_string(),
-        }
+        let of_file = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let part = |name: String, transitions: Option<usize>| match transitions {
+            Some(transitions) => format!("{name}, first {transitions}"),
+            None => name,
+        };
+        let own = match (&self.id, &self.path, &self.collect) {
+            (Some(id), _, _) => id.clone(),
+            (None, Some(path), _) => of_file(path),
+            (None, None, Some(collect)) => format!("{env}, {} collected", collect.steps),
+            (None, None, None) => env.to_string(),
+        };
+        let added = self.add.iter().map(|added| part(of_file(&added.path), added.transitions));
+        [part(own, self.transitions)].into_iter().chain(added).collect::<Vec<_>>().join(" + ")
     }
 }
 

@@ -31,7 +31,7 @@ pub use config::{
     AugmentationConfig, EvaluationConfig, ModelAugmentation, NoAugmentation, OversampleAugmentation, Preset, Ratio,
     RunConfig, S4rlAugmentation,
 };
-pub use data::{CollectConfig, Data, DataConfig};
+pub use data::{Addition, CollectConfig, Data, DataConfig};
 pub use events::{EventFile, Scalar};
 pub use log::Log;
 pub use paper::{ConfigFile, table_1};

@@ -161,6 +161,10 @@ impl GtaConfig {
             let why = format!("must be above 0, is {deviations}");
             return Err(Error::Config { name: "terminals.marked.deviations".into(), why });
         }
+        if self.conditioning != Conditioning::Return && self.trainer.condition_dropout == 0.0 {
+            let why = "needs a trainer.condition_dropout above 0: the network must have learned to do without a return";
+            return Err(Error::Config { name: "conditioning".into(), why: why.into() });
+        }
         if self.checkpoint_every == 0 {
             return Err(Error::Config { name: "checkpoint_every".into(), why: "must be at least 1".into() });
         }

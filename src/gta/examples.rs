@@ -35,11 +35,11 @@ impl TerminalCode {
         Self { mark, below: lowest - (deviations * deviation) as f32 / 2.0 }
     }
 
-    /// Lowers the last reward of a window that ends the task.
-    fn write(&self, windows: &mut Windows, index: usize) {
+    /// Adds to the last reward of a window that ends the task.
+    fn shift(windows: &mut Windows, index: usize, by: f32) {
         if windows.terminated[index] {
             let (last, dim) = (windows.lengths[index] as usize - 1, windows.row_dim());
-            windows.window_mut(index)[last * dim + dim - 1] -= self.mark;
+            windows.window_mut(index)[last * dim + dim - 1] += by;
         }
     }
 
@@ -61,7 +61,12 @@ impl TerminalCode {
 
     /// Prepares prompts as the model knows windows.
     pub(super) fn write_all(&self, windows: &mut Windows) {
-        (0..windows.len()).for_each(|index| self.write(windows, index));
+        (0..windows.len()).for_each(|index| Self::shift(windows, index, -self.mark));
+    }
+
+    /// Takes the marks from windows whose rewards were given, not generated: they end where they did, whatever they pay.
+    pub(super) fn erase_all(&self, windows: &mut Windows) {
+        (0..windows.len()).for_each(|index| Self::shift(windows, index, self.mark));
     }
 }
 

@@ -99,8 +99,13 @@ impl Generator for GtaGenerator {
             inpainting: known.as_ref().map(|known| Inpainting { windows: &start, known }),
         };
         windows.values = method::sample(&self.model, &self.sampling.solver, &request, prompts, &self.stop)?;
+        if inpainted {
+            self.code.erase_all(&mut windows);
+        }
         for index in 0..windows.len() {
-            self.code.read(&mut windows, index);
+            if !inpainted {
+                self.code.read(&mut windows, index);
+            }
             // The form that real ones have after their last transition; the model is not asked for those numbers.
             windows.end(index, windows.lengths[index] as usize, windows.terminated[index]);
         }

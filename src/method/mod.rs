@@ -18,8 +18,8 @@ use crate::Result;
 use crate::augment::{AugmentConfig, Blueprint, Guide};
 use crate::diffusion::{Examples, ModelConfig, Snapshot, TrainerConfig};
 
-pub(crate) use buffer::pick;
 pub use buffer::{MethodBuffer, MethodBuilder};
+pub(crate) use buffer::{Picked, pick};
 pub use export::{Contents, Target};
 pub use learner::MethodLearner;
 pub(crate) use sampling::sample;

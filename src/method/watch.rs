@@ -3,7 +3,7 @@
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Sender, TrySendError, bounded};
-use replay::{Seed, Windows};
+use replay::Seed;
 
 use crate::eval::{Quality, QualityMeter, Simulator, Transitions};
 use crate::{Error, Result};
@@ -23,7 +23,7 @@ pub struct QualityWatch {
     every: u64,
     windows: usize,
     rows: u64,
-    sender: Option<Sender<(u64, Windows)>>,
+    sender: Option<Sender<(u64, Transitions)>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -39,10 +39,10 @@ impl QualityWatch {
             return Err(Error::Config { name: "watch_quality".into(), why });
         }
         // No queue: a set that finds the thread busy is left out, so records are about the pool as it is.
-        let (sender, receiver) = bounded::<(u64, Windows)>(1);
+        let (sender, receiver) = bounded::<(u64, Transitions)>(1);
         let judge = move || {
-            for (rows, windows) in receiver {
-                let measured = meter.measure(&Transitions::of_windows(&windows));
+            for (rows, set) in receiver {
+                let measured = meter.measure(&set);
                 record(QualityRecord { rows, quality: measured.map(|m| m.quality).map_err(|e| e.to_string()) });
             }
         };
@@ -52,15 +52,15 @@ impl QualityWatch {
     }
 
     /// Notes that `rows` were sampled, and sends off windows from `pick` when it is time.
-    pub(super) fn sampled(&mut self, rows: u64, pick: impl FnOnce(usize, Seed) -> Option<Windows>) {
+    pub(super) fn sampled(&mut self, rows: u64, pick: impl FnOnce(usize, Seed) -> Option<Transitions>) {
         let turn = self.rows / self.every;
         self.rows += rows;
         let Some(sender) = self.sender.as_ref().filter(|s| self.rows / self.every > turn && s.is_empty()) else {
             return;
         };
         // The windows depend on the turn only, so a run judges the same ones again.
-        if let Some(windows) = pick(self.windows, Seed::new(self.rows / self.every)) {
-            match sender.try_send((self.rows, windows)) {
+        if let Some(set) = pick(self.windows, Seed::new(self.rows / self.every)) {
+            match sender.try_send((self.rows, set)) {
                 Ok(()) | Err(TrySendError::Full(_)) => {}
                 Err(TrySendError::Disconnected(_)) => self.sender = None,
             }

@@ -11,6 +11,10 @@ use crate::eval::SimulatorError;
 struct Cart;
 
 impl Simulator for Cart {
+    fn name(&self) -> String {
+        "cart".into()
+    }
+
     fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
         let mut truth = Truth::default();
         for (row, (observation, &action)) in observations.chunks_exact(2).zip(actions).enumerate() {
@@ -98,7 +102,7 @@ fn real_data_is_perfect_from_states_and_nearly_so_from_observations() {
     assert!((seen.dynamic_mse.mean / expected - 1.0).abs() < 1e-2, "{} but {expected}", seen.dynamic_mse.mean);
     assert!((seen.reward_error.bias + 1e-3).abs() < 1e-6 && (seen.reward_error.mean_absolute - 1e-3).abs() < 1e-6);
     assert_eq!(seen.dynamic_squared_error(), 2.0 * seen.dynamic_mse.mean);
-    assert_eq!(seen.asked_vs_generated, None);
+    assert_eq!((seen.asked_vs_generated, seen.asked_return), (None, None));
 }
 
 #[test]
@@ -290,6 +294,10 @@ fn bad_settings_sizes_and_simulators_are_named() {
     assert!(meter().measure(&other).unwrap_err().to_string().contains("sizes (3, 1), the dataset's are (2, 1)"));
     struct Broken(bool);
     impl Simulator for Broken {
+        fn name(&self) -> String {
+            "broken".into()
+        }
+
         fn answer(&self, _: &[f32], _: &[f32], _: Option<&States>) -> Result<Truth, SimulatorError> {
             if self.0 { Err("no such model".into()) } else { Ok(Truth::default()) }
         }

@@ -2,6 +2,7 @@
 
 use super::metric::Metric;
 use super::record::{AugmentationReport, DatasetReport};
+use crate::augment::Condition;
 use crate::eval::{Panel, Points, Quality, Series, Spoke, SpokeScale, WindowReturn};
 
 impl DatasetReport {
@@ -12,7 +13,7 @@ impl DatasetReport {
         let others = self
             .augmentations
             .iter()
-            .flat_map(|augmentation| [Some(augmentation.histogram()), augmentation.scatter()].into_iter().flatten());
+            .flat_map(|augmentation| [augmentation.histogram(), augmentation.scatter()].into_iter().flatten());
         radar.into_iter().chain(others).collect()
     }
 
@@ -41,8 +42,12 @@ impl DatasetReport {
 }
 
 impl AugmentationReport {
-    /// Fig. 8: sums of rewards over windows, of the data, as claimed, and in truth.
-    fn histogram(&self) -> Panel {
+    /// Fig. 8: sums of rewards over windows, of the data, as claimed, and in truth. There are no sums to compare where a
+    /// check took windows apart.
+    fn histogram(&self) -> Option<Panel> {
+        if self.returns.is_empty() {
+            return None;
+        }
         let series = |name: &str, values: Vec<f64>| Series { name: name.into(), values };
         let oracle: Vec<f64> = self.returns.iter().filter_map(|returns| returns.oracle).collect();
         let whole = match oracle.len() == self.returns.len() {
@@ -53,7 +58,7 @@ impl AugmentationReport {
             1 => "reward of a transition".into(),
             horizon => format!("sum of rewards over a window of up to {horizon} transitions"),
         };
-        Panel::Histogram {
+        Some(Panel::Histogram {
             title: format!("Fig. 8: returns, {}", self.label),
             x_label,
             series: vec![
@@ -61,6 +66,18 @@ impl AugmentationReport {
                 series("generated, claimed", self.returns.iter().map(|returns| returns.claimed).collect()),
                 series(&whole, oracle),
             ],
+        })
+    }
+
+    /// What was asked of windows, in words, and whether it is the sum of their rewards.
+    fn asked(&self) -> (String, bool) {
+        let condition = &self.settings["settings"]["augment"]["guide"]["condition"];
+        match serde_json::from_value(condition.clone()) {
+            Ok(Condition::ReturnToGo { discount }) => (format!("return to go asked for, discount {discount}"), false),
+            Ok(Condition::WindowReturn { discount }) if discount < 1.0 => {
+                (format!("window's return asked for, discount {discount}"), false)
+            }
+            Ok(Condition::WindowReturn { .. }) | Err(_) => ("return asked for".into(), true),
         }
     }
 
@@ -70,10 +87,12 @@ impl AugmentationReport {
             self.returns.iter().filter_map(|returns| Some([returns.asked?, of(returns)?])).collect()
         };
         let claimed: Vec<[f64; 2]> = against(|returns| Some(returns.claimed));
+        let (x_label, alike) = self.asked();
         (!claimed.is_empty()).then(|| Panel::Scatter {
             title: format!("Fig. 7: asked and reached, {}", self.label),
-            x_label: "return asked for".into(),
+            x_label,
             y_label: "sum of rewards over the window".into(),
+            alike,
             series: vec![
                 Points { name: "claimed".into(), values: claimed },
                 Points { name: "oracle".into(), values: against(|returns| returns.oracle) },
@@ -84,6 +103,8 @@ impl AugmentationReport {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::tests::report;
     use super::*;
 
@@ -103,5 +124,20 @@ mod tests {
         let made = &report.datasets[0].augmentations[1];
         assert_eq!(series[0].values, made.original_returns);
         assert_eq!(series[1].values.len(), made.returns.len());
+    }
+
+    #[test]
+    fn what_is_no_windows_return_is_not_shown_as_one() {
+        let made = || report().datasets.remove(0).augmentations.remove(1);
+        let scatter = |made: AugmentationReport| match made.scatter() {
+            Some(Panel::Scatter { x_label, alike, .. }) => (x_label, alike),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(scatter(made()), ("return asked for".into(), true));
+        let mut to_go = made();
+        to_go.settings["settings"]["augment"]["guide"]["condition"] = json!({ "return_to_go": { "discount": 0.99 } });
+        assert_eq!(scatter(to_go), ("return to go asked for, discount 0.99".into(), false));
+        let taken_apart = AugmentationReport { returns: vec![], ..made() };
+        assert!(taken_apart.histogram().is_none() && taken_apart.scatter().is_none());
     }
 }

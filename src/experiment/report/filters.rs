@@ -44,10 +44,14 @@ pub struct Filtering {
 }
 
 impl Filters {
-    /// What filters would leave of `windows`, of whose transitions the simulator says `judged`; nothing where it judges
+    /// What filters would leave of `windows`, whose transitions are `set` and of which the simulator says `judged`; nothing where it judges
     /// none.
-    pub(super) fn of(windows: &Windows, judged: &[Option<Judged>], ensemble: &Ensemble) -> Result<Option<Self>> {
-        let set = Transitions::of_windows(windows);
+    pub(super) fn of(
+        windows: &Windows,
+        set: &Transitions,
+        judged: &[Option<Judged>],
+        ensemble: &Ensemble,
+    ) -> Result<Option<Self>> {
         let doubts = ensemble.doubts(windows)?;
         // What the simulator cannot judge is left out on both sides.
         let doubts = doubts.iter().zip(judged).map(|(doubt, judged)| judged.map(|_| ensemble.weigh(doubt)));

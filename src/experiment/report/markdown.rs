@@ -177,10 +177,21 @@ impl DatasetReport {
                 (count > 0).then(|| percent(made.generated.share(count)))
             });
         }
+        for (name, of) in AMENDED {
+            row(name, &|made| {
+                let count = of(&made.generated.amended);
+                (count > 0).then(|| percent(made.generated.share_amended(count)))
+            });
+        }
         row("claimed reward, mean", &|made| Some(short(made.quality.reward.mean)));
         row("claimed reward, mean error", &|made| Some(short(made.quality.reward_error.bias)));
         row("dynamic MSE, 90% quantile (hundredths)", &|made| {
             Some(short(100.0 * made.quality.dynamic_mse.quantile_90))
+        });
+        row("return asked of a window, mean", &|made| made.quality.asked_return.map(|asked| short(asked.mean)));
+        row("return of a window by the oracle, mean", &|made| {
+            let asks = made.quality.asked_return.is_some();
+            made.quality.oracle_window_return.filter(|_| asks).map(|got| short(got.mean))
         });
         row("r, asked and claimed return", &|made| made.quality.asked_vs_generated.map(|r| format!("{r:.2}")));
         row("r, asked and oracle return", &|made| made.quality.asked_vs_oracle.map(|r| format!("{r:.2}")));
@@ -210,7 +221,15 @@ const REASONS: [Reason; 5] = [
     ("an action out of bounds", |rejected| rejected.action),
     ("an observation out of range", |rejected| rejected.observation),
     ("a reward out of range", |rejected| rejected.reward),
-    ("the simulator's check", |rejected| rejected.check),
+    ("a check", |rejected| rejected.check),
+];
+
+/// What a check changed, and the transitions of which it did.
+type Change = (&'static str, fn(&crate::augment::Amendments) -> u64);
+
+const AMENDED: [Change; 2] = [
+    ("transitions replaced by a check", |amended| amended.replaced),
+    ("transitions left out by a check", |amended| amended.dropped),
 ];
 
 /// A figure of what a filter would leave.
@@ -247,6 +266,11 @@ mod tests {
         // 4 actions and 1 reward of 105 windows.
         assert!(text.contains("4.76%") && text.contains("3.81%") && text.contains("0.95%"), "{text}");
         assert!(!text.contains("not finite"), "a reason that nobody had");
+        let replaced = text.lines().find(|line| line.contains("replaced by a check")).unwrap();
+        // 31 of 3,100 transitions of one of two.
+        let cells: Vec<&str> = replaced.split('|').map(str::trim).collect();
+        assert_eq!(cells[2..4], ["-", "1.00%"], "{replaced}");
+        assert!(!text.contains("left out by a check"), "nobody left any out");
     }
 
     #[test]

@@ -148,6 +148,9 @@ impl DatasetReport {
         if made().any(|made| made.horizon != super::config::HORIZON) {
             page.text("p", "Where windows are shorter, so are the sums over them: compare returns within one figure.");
         }
+        if made().any(|made| made.returns.is_empty()) {
+            page.text("p", "Where a check took windows apart, there are no sums over whole ones to show.");
+        }
         if made().any(|made| made.returns.iter().any(|returns| returns.oracle.is_none())) {
             page.text(
                 "p",

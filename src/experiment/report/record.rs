@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::config::ReportSizes;
 use super::filters::Filters;
 use super::paper::Published;
-use crate::augment::Rejections;
+use crate::augment::{Amendments, Rejections};
 use crate::eval::{Novelty, Quality, WindowReturn};
 
 /// All of a report. Everything that is written is made from it alone.
@@ -106,12 +106,15 @@ pub struct AugmentationReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Generated {
-    /// Windows kept.
+    /// Generated windows of which anything was kept.
     pub windows: u64,
     /// Their transitions.
     pub transitions: u64,
     /// Windows that were not kept.
     pub rejected: Rejections,
+    /// What a check changed of those kept.
+    #[serde(default, skip_serializing_if = "Amendments::is_empty")]
+    pub amended: Amendments,
     /// Fingerprint of the model; `none` where there is none.
     pub model: String,
     /// SHA-256 of the windows.
@@ -122,6 +125,11 @@ impl Generated {
     /// Share of all windows that were rejected, for `count` of them.
     pub fn share(&self, count: u64) -> f64 {
         count as f64 / (self.windows + self.rejected.total()).max(1) as f64
+    }
+
+    /// Share of the transitions of windows that were kept, for `count` that a check changed or left out.
+    pub fn share_amended(&self, count: u64) -> f64 {
+        count as f64 / (self.transitions + self.amended.dropped).max(1) as f64
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use envs::Oracle;
-use replay::{Seed, WindowIndex, Windows};
+use replay::{Seed, WindowIndex};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use super::source::Source;
 use crate::augment::{Phase, Pool, Status};
 use crate::baselines::S4rl;
 use crate::eval::{NoveltyConfig, QualityConfig, QualityMeter, Transitions, spacing, spread};
-use crate::method::pick;
+use crate::method::{Picked, pick};
 use crate::training::write_atomically;
 use crate::{Conditioning, Error, Result, native};
 
@@ -293,9 +293,11 @@ impl ReportRun {
         frozen: &Frozen,
         folder: &Path,
     ) -> Result<AugmentationReport> {
+        // Learned once for all augmentations of a dataset, so no part of what judging this one takes.
+        let ensemble = source.ensemble(&self.config.sizes.ensemble, self.seed("report-ensemble"))?;
         let began = Instant::now();
         let meter = self.meter(source, self.config.sizes.novelty_queries)?;
-        let mut windows = enough(&frozen.pool, self.config.sizes.judged(), self.seed("report-windows"))?;
+        let mut picked = enough(&frozen.pool, self.config.sizes.judged(), self.seed("report-windows"))?;
         let (training_steps, scale) = match augmentation {
             AugmentationConfig::SynthEr(model) => (Some(model.settings.trainer.steps), None),
             AugmentationConfig::Gta(model) => {
@@ -304,16 +306,18 @@ impl ReportRun {
             }
             _ => (None, None),
         };
-        // From condition units to the reward's.
-        windows.returns.iter_mut().for_each(|asked| *asked /= scale.unwrap_or(1.0) as f32);
-        let mut measured = meter.measure(&Transitions::of_windows(&windows))?;
-        if scale.is_none() {
+        let set = match scale {
+            Some(scale) => {
+                // From condition units to the reward's.
+                picked.windows.returns.iter_mut().for_each(|asked| *asked /= scale as f32);
+                picked.transitions()
+            }
             // Nothing was asked of these: their returns are those of the windows they were copied from.
-            (measured.quality.asked_vs_generated, measured.quality.asked_vs_oracle) = (None, None);
-            measured.window_returns.iter_mut().for_each(|returns| returns.asked = None);
-        }
-        let filters = match source.ensemble(&self.config.sizes.ensemble, self.seed("report-ensemble")) {
-            Some(ensemble) => Filters::of(&windows, &measured.transitions, ensemble)?,
+            None => picked.transitions().unasked(),
+        };
+        let measured = meter.measure(&set)?;
+        let filters = match ensemble {
+            Some(ensemble) => Filters::of(&picked.windows, &set, &measured.transitions, ensemble)?,
             None => None,
         };
         let index = WindowIndex::new(&source.dataset, frozen.horizon)?;
@@ -326,9 +330,10 @@ impl ReportRun {
             settings: settings.clone(),
             horizon: frozen.horizon,
             generated: Generated {
-                windows: frozen.pool.windows(),
+                windows: frozen.pool.sources() as u64,
                 transitions: frozen.pool.transitions(),
                 rejected: frozen.rejected,
+                amended: frozen.amended,
                 model: frozen.model.clone(),
                 pool_sha256: frozen.pool.hash(),
             },
@@ -377,24 +382,13 @@ fn keep_settings(folder: &Path, ours: Value) -> Result<()> {
 }
 
 /// Up to `transitions` transitions in whole windows of a pool, drawn at random: the last window reaches the number.
-fn enough(pool: &Pool, transitions: usize, seed: Seed) -> Result<Windows> {
+fn enough(pool: &Pool, transitions: usize, seed: Seed) -> Result<Picked> {
     let share = transitions as f64 / pool.transitions().max(1) as f64;
     // Windows are of different lengths; a few more are drawn than are needed on average.
-    let count = (1.1 * share * pool.windows() as f64).ceil() as usize + 10;
-    let mut windows = pick(pool, count, seed)?;
-    let mut sum = 0;
-    let needed = windows.lengths.iter().take_while(|&&length| {
-        let more = sum < transitions;
-        sum += length as usize;
-        more
-    });
-    let needed = needed.count();
-    windows.values.truncate(needed * (windows.horizon() + 1) * windows.row_dim());
-    windows.lengths.truncate(needed);
-    windows.terminated.truncate(needed);
-    windows.returns.truncate(needed);
-    windows.origins.truncate(needed);
-    Ok(windows)
+    let count = (1.1 * share * pool.sources() as f64).ceil() as usize + 10;
+    let mut picked = pick(pool, count, seed)?;
+    picked.truncate(transitions);
+    Ok(picked)
 }
 
 /// The seconds noted in a file; none where there is no such file.

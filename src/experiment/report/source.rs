@@ -25,7 +25,7 @@ pub struct Source {
     /// What was read.
     pub report: LoadReport,
     /// What was learned of its dynamics, once that was asked for.
-    learned: OnceLock<Option<Ensemble>>,
+    learned: OnceLock<Ensemble>,
 }
 
 impl Source {
@@ -55,11 +55,17 @@ impl Source {
         Published::beside(&self.name, &self.report.provenance)
     }
 
-    /// An ensemble that has learned its dynamics, by what the first call says; nothing where it has too few episodes to
-    /// hold one out.
-    pub(super) fn ensemble(&self, config: &EnsembleConfig, seed: Seed) -> Option<&Ensemble> {
-        let learn = || Ensemble::learn(&self.dataset, config, seed).ok();
-        self.learned.get_or_init(learn).as_ref()
+    /// An ensemble that has learned its dynamics, by what the first call says; nothing where there are too few
+    /// transitions to hold any out.
+    ///
+    /// # Errors
+    /// For settings out of range, and where the loss diverges.
+    pub(super) fn ensemble(&self, config: &EnsembleConfig, seed: Seed) -> Result<Option<&Ensemble>> {
+        if self.learned.get().is_none() && self.dataset.len() >= 2 {
+            // Were another thread to learn it, too, it would have learned the same.
+            let _ = self.learned.set(Ensemble::learn(&self.dataset, config, seed)?);
+        }
+        Ok(self.learned.get())
     }
 
     /// The name of its folder in a report's.

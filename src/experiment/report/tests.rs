@@ -6,7 +6,7 @@ use serde_json::json;
 use super::filters::{Filtering, Filters};
 use super::record::{AugmentationReport, DataReport, DatasetReport, Generated, Report, Seconds, Versions};
 use super::{Published, ReportSizes};
-use crate::augment::Rejections;
+use crate::augment::{Amendments, Rejections};
 use crate::eval::{Excluded, Interval, Novelty, NoveltyScale, Quality, RewardError, Summary, Terminals, WindowReturn};
 
 /// Two datasets, the first of them in the paper, with two augmentations each. All figures differ.
@@ -55,6 +55,7 @@ fn made(kind: &str, reward: f64, error: f64) -> AugmentationReport {
             windows: 100,
             transitions: 3100,
             rejected: if asks { rejected } else { Rejections::default() },
+            amended: Amendments { windows: 2, replaced: if asks { 31 } else { 0 }, dropped: 0 },
             model: "none".into(),
             pool_sha256: "b0".into(),
         },
@@ -93,6 +94,7 @@ fn quality(reward: f64, error: f64) -> Quality {
         reward_error: RewardError { mean_absolute: 0.2, bias: 0.1, rmse: 0.3 },
         window_return: Some(summary(31.0 * reward)),
         oracle_window_return: Some(summary(31.0 * reward)),
+        asked_return: Some(summary(32.0 * reward)),
         asked_vs_generated: Some(0.75),
         asked_vs_oracle: Some(0.5),
         terminals: Terminals { both: 1, only_data: 0, only_oracle: 2, neither: 3097 },
