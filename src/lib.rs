@@ -1,7 +1,7 @@
-//! `gta` turns any offline reinforcement-learning buffer into a better one.
+//! `gta` adds generated sub-trajectories to any offline reinforcement-learning buffer.
 //!
-//! [`GtaBuffer::wrap`] takes a buffer and gives one that also serves generated sub-trajectories: better than the data,
-//! new, and still obeying the physics. A conditional diffusion model learns sub-trajectories given their return; real
+//! [`GtaBuffer::wrap`] takes a buffer and gives one that also serves generated sub-trajectories: with higher rewards than
+//! the data, new, and close to the physics. A conditional diffusion model learns sub-trajectories given their return; real
 //! ones are partly noised and denoised under an amplified return (GTA: Lee et al., "Generative Trajectory Augmentation
 //! with Guidance for Offline Reinforcement Learning", NeurIPS 2024). Training and generation run in background threads,
 //! as lazily as the agent consumes; agents see a buffer like any other. MuJoCo oracles tell how plausible, how good and

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gta::envs::{EnvId, Oracle, Queries, StatesRef};
 use gta::replay::formats;
 
-/// Files rolled out by Gymnasium, where the workplace has them; nothing of this project made them.
+/// Files rolled out by Gymnasium, where they are on this machine; nothing of this project made them.
 fn recorded() -> Vec<(PathBuf, EnvId)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     [

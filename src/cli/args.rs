@@ -13,10 +13,10 @@ use gta::native::DeviceChoice;
 use super::settings::Assignment;
 pub use experiments::{BenchArgs, CompareArgs, ReportArgs, RunArgs};
 
-/// Turns offline reinforcement-learning datasets into better ones, by Generative Trajectory Augmentation.
+/// Adds generated sub-trajectories to offline reinforcement-learning datasets, by Generative Trajectory Augmentation.
 ///
 /// GTA (Lee et al., NeurIPS 2024) trains a return-conditioned diffusion model on sub-trajectories of a dataset, partly
-/// noises real ones, and denoises them under a higher return: new transitions that pay more and still obey the physics.
+/// noises real ones, and denoises them under a higher return: new transitions that pay more and stay close to the physics.
 #[derive(Debug, Parser)]
 #[command(name = "gta", version, max_term_width = 100, arg_required_else_help = true, after_long_help = GTA_EXAMPLES)]
 pub struct Cli {
