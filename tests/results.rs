@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gta::eval::Table;
-use gta::experiment::{AugmentationReport, Comparison, Report, Summary};
+use gta::eval::{Interval, Table};
+use gta::experiment::{AugmentationReport, Comparison, Filtering, Filters, Report, Summary};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/results");
 
@@ -75,25 +75,78 @@ fn the_orderings_are_those_that_are_stated() {
     let reward = |made: &AugmentationReport| made.quality.oracle_reward_interval.unwrap();
     let error = |made: &AugmentationReport| made.quality.dynamic_mse_interval.unwrap();
 
+    let apart = |above: &Interval, below: &Interval| above.low > below.high;
+    let overlap = |a: &Interval, b: &Interval| a.low <= b.high && b.low <= a.high;
+
     // Found as the paper claims, with intervals apart.
     for baseline in ["s4rl", "synther", "none"] {
-        assert!(reward(of("amplified")).low > reward(of(baseline)).high, "{baseline}");
-        assert!(reward(of("amplified 1.3")).low > reward(of(baseline)).high, "{baseline}");
+        assert!(apart(&reward(of("amplified")), &reward(of(baseline))), "{baseline}");
+        assert!(apart(&reward(of("amplified 1.3")), &reward(of(baseline))), "{baseline}");
     }
     for (guided, inpainted) in [("amplified", "inpainted"), ("amplified 1.3", "inpainted 1.3")] {
-        assert!(error(of(inpainted)).low > error(of(guided)).high, "{inpainted}");
+        assert!(apart(&error(of(inpainted)), &error(of(guided))), "{inpainted}");
+        assert!(overlap(&reward(of(inpainted)), &reward(of(guided))), "{inpainted}");
     }
     // Not found: one return for all pays no less and breaks the dynamics no more.
-    for (amplified, fixed) in [("amplified 1.3", "fixed"), ("amplified 1.3, w 2", "fixed, w 2")] {
-        assert!(of(fixed).quality.oracle_reward.mean > of(amplified).quality.oracle_reward.mean, "{fixed}");
-        assert!(of(fixed).quality.dynamic_mse.mean < of(amplified).quality.dynamic_mse.mean, "{fixed}");
-    }
-    // Rejecting the worst transitions leaves a fifth of the dynamic MSE at less than 40%; windows do not.
+    let (fixed, amplified) = (of("fixed"), of("amplified 1.3"));
+    assert!(overlap(&reward(fixed), &reward(amplified)) && overlap(&error(fixed), &error(amplified)));
+    let (fixed, amplified) = (of("fixed, w 2"), of("amplified 1.3, w 2"));
+    assert!(apart(&reward(fixed), &reward(amplified)) && apart(&error(amplified), &error(fixed)));
+    let asked = |label| of(label).quality.asked_return.unwrap().mean.round();
+    assert_eq!([asked("amplified 1.3"), asked("fixed")], [146.0, 149.0]);
+    // Nor are windows better than single transitions with this network.
+    assert!(apart(&error(of("amplified")), &error(of("horizon 1"))));
+
+    // What filters must reject for a fifth of the dynamic MSE.
+    let percent = |share: Option<f64>| share.map(|share| (100.0 * share).round());
+    let filters = |label| of(label).filters.unwrap();
+    let rejected = |f: &Filters| [f.transitions.for_a_fifth, f.transitions.for_a_fifth_by_ensemble].map(percent);
+    assert_eq!(rejected(&filters("amplified")), [Some(23.0), Some(53.0)]);
+    assert_eq!(rejected(&filters("horizon 1")), [Some(31.0), Some(65.0)]);
+    let thousandths = |auc: Option<f64>| (1000.0 * auc.unwrap()).round();
+    let aucs = |f: &Filters| [f.windows.auc, f.transitions.auc].map(thousandths);
+    assert_eq!(aucs(&filters("amplified")), [927.0, 882.0]);
+    assert_eq!(aucs(&filters("horizon 1")), [841.0; 2]);
+    // The share of the error that the worst 40% have.
+    let worst = |f: &Filtering| (100.0 * (1.0 - 0.6 * f.by_simulator / f.before)).round();
+    assert_eq!((worst(&filters("amplified").windows), worst(&filters("amplified").transitions)), (61.0, 94.0));
     for made in dataset.augmentations.iter().filter(|made| made.kind == "gta" && made.horizon > 1) {
         let filters = made.filters.unwrap();
-        assert!(filters.transitions.for_a_fifth.is_some_and(|share| share < 0.4), "{}", made.label);
         assert!(filters.windows.for_a_fifth.is_none_or(|share| share > 0.9), "{}", made.label);
+        let [simulator, ensemble] = rejected(&filters).map(Option::unwrap);
+        assert!((23.0..=28.0).contains(&simulator) && (50.0..=57.0).contains(&ensemble), "{}", made.label);
+        let [windows, transitions] = aucs(&filters);
+        assert!((859.0..=946.0).contains(&windows) && (882.0..=898.0).contains(&transitions), "{}", made.label);
     }
+}
+
+#[test]
+fn windows_are_better_than_single_transitions_for_the_papers_network() {
+    let report: Report = serde_json::from_str(&text("networks.json")).unwrap();
+    let dataset = &report.datasets[0];
+    shows(&report.dataset_table(&dataset.name).unwrap());
+    let error = |label: &str| dataset.augmentation(label).unwrap().quality.dynamic_mse_interval.unwrap();
+    assert!(error("unet h1").low > 3.0 * error("unet h31").high);
+    assert!(error("compact h31").low > error("compact h1").high);
+    assert!(
+        error("compact h31").low > 2.0 * error("unet h31").high
+            && error("unet h1").low > 2.5 * error("compact h1").high
+    );
+}
+
+#[test]
+fn noise_and_what_is_asked_do_not_tell_windows_from_single_transitions() {
+    let report: Report = serde_json::from_str(&text("noise.json")).unwrap();
+    let dataset = &report.datasets[0];
+    shows(&report.dataset_table(&dataset.name).unwrap());
+    let error = |label: String| dataset.augmentation(&label).unwrap().quality.dynamic_mse_interval.unwrap();
+    for how in
+        ["a1.0 mu 0.25", "a1.0 mu 0.5", "a1.0 mu 0.75", "a1.3 mu .5", "a1.3 mu .5 w 2", "a1.1", "a1.3 mu .25 w 2"]
+    {
+        assert!(error(format!("h31 {how}")).low > error(format!("h1 {how}")).high, "{how}");
+    }
+    let (windows, single) = (error("h31 a1.0 mu 1.0".into()), error("h1 a1.0 mu 1.0".into()));
+    assert!(windows.low < single.high && single.low < windows.high);
 }
 
 #[test]
@@ -101,6 +154,16 @@ fn one_return_for_all_breaks_the_dynamics_where_returns_vary_widely() {
     let report: Report = serde_json::from_str(&text("choices.json")).unwrap();
     let dataset = &report.datasets[0];
     shows(&report.dataset_table(&dataset.name).unwrap());
-    let error = |label: &str| dataset.augmentation(label).unwrap().quality.dynamic_mse_interval.unwrap();
+    let made = |label: &str| dataset.augmentation(label).unwrap();
+    let error = |label: &str| made(label).quality.dynamic_mse_interval.unwrap();
     assert!(error("fixed").low > error("amplified 1.3").high);
+    let asked = |label: &str| made(label).quality.asked_return.unwrap().mean.round();
+    assert_eq!([asked("amplified 1.3"), asked("fixed")], [184.0, 238.0]);
+    for made in &dataset.augmentations {
+        let judged = 1.0 - made.quality.excluded.total() as f64 / made.quality.transitions as f64;
+        assert!((0.39..0.445).contains(&judged), "{}: {judged}", made.label);
+        let of = made.filters.unwrap().transitions;
+        let range = |low: f64, high: f64, share: Option<f64>| (low..=high).contains(&(100.0 * share.unwrap()).round());
+        assert!(range(52.0, 57.0, of.for_a_fifth) && range(87.0, 97.0, of.for_a_fifth_by_ensemble), "{}", made.label);
+    }
 }

@@ -32,7 +32,9 @@ pub enum Error {
         why: String,
     },
     /// The filter leaves nothing: going on would never fill the pool.
-    #[error("the filter rejected every window of {chunks} chunks in a row ({rejections}); loosen it or train longer")]
+    #[error(
+        "the filter rejected every window of {chunks} chunks in a row; loosen it or train longer (rejected so far: {rejections})"
+    )]
     AllRejected {
         /// Consecutive chunks of which no window was kept.
         chunks: u64,
