@@ -1,5 +1,9 @@
 //! What filters do to generated data: `cargo run --example filters -- ORIGINAL.hdf5 GENERATED.hdf5 HalfCheetah-v4`.
 //!
+//! [`results/filters.txt`](results/filters.txt) is what it prints after
+//! `gta train halfcheetah-medium.hdf5 --out model --steps 2500` and
+//! `gta augment halfcheetah-medium.hdf5 --folder model --transitions 60000 --generated-only --out generated.hdf5`.
+//!
 //! Prints the mean dynamic MSE that is left when windows or transitions are rejected, by the simulator itself and by an
 //! ensemble that has learned from the original data; how well the ensemble finds the worst tenth; and what the checks
 //! that a buffer can be given leave of the generated data. Each episode of it is a window, as `gta augment

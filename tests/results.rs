@@ -67,6 +67,25 @@ fn so_are_those_of_other_models() {
 }
 
 #[test]
+fn the_default_report_sets_gta_above_the_baselines_in_twenty_minutes() {
+    let report: Report = serde_json::from_str(&text("report.json")).unwrap();
+    let mut seconds = 0.0;
+    for dataset in &report.datasets {
+        shows(&report.dataset_table(&dataset.name).unwrap());
+        assert_eq!(dataset.augmentations.len(), 3);
+        let reward = |label: &str| dataset.augmentation(label).unwrap().quality.oracle_reward_interval.unwrap();
+        assert!(
+            ["s4rl", "synther"].iter().all(|baseline| reward("gta").low > reward(baseline).high),
+            "{}",
+            dataset.name
+        );
+        let took = dataset.augmentations.iter().map(|made| made.seconds);
+        seconds += dataset.data.seconds + took.map(|s| s.training + s.generating + s.judging).sum::<f64>();
+    }
+    assert!(report.datasets.len() == 3 && seconds < 1200.0, "{seconds}");
+}
+
+#[test]
 fn the_orderings_are_those_that_are_stated() {
     let report: Report = serde_json::from_str(&text("orderings.json")).unwrap();
     let dataset = &report.datasets[0];

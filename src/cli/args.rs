@@ -82,7 +82,7 @@ pub enum Command {
 #[command(after_long_help = "\
 Examples:
   gta quickstart
-  gta quickstart --out /tmp/try --seed 1
+  gta quickstart --out try --seed 1
   gta quickstart --train-steps 20000 --transitions 200000    # better and more, for longer")]
 pub struct QuickstartArgs {
     /// Folder for all results.

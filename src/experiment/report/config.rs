@@ -16,13 +16,13 @@ use crate::{Error, Result};
 
 /// Transitions of a window, by which windows are counted.
 pub(super) const HORIZON: usize = 31;
-/// Training steps of GTA's compact model: two to three minutes on two cores for HalfCheetah's sizes.
+/// Training steps of GTA's compact model: a little more than three minutes on two cores (`examples/results/report.json`).
 const GTA_STEPS: u64 = 2_000;
-/// Training steps of SynthER's compact model: somewhat less.
+/// Training steps of SynthER's compact model: half of that.
 const SYNTHER_STEPS: u64 = 4_000;
 /// GTA asks for this multiple of a prompt's return.
 const ALPHA: f64 = 1.1;
-/// Steps between two checkpoints: those of a quarter of a minute.
+/// Steps between two checkpoints: those of half a minute at most.
 const CHECKPOINT_EVERY: u64 = 250;
 
 /// What a report is made with.
