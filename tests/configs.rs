@@ -40,7 +40,7 @@ fn what_reports_compare_parses_and_trains_alike() {
     for (name, text) in &files {
         models_train_alike(&ReportConfig::parse(Path::new(name), text, &[]).unwrap());
     }
-    assert_eq!(files.len(), 2);
+    assert_eq!(files.len(), 4);
 }
 
 /// A comparison of what is generated is none where one model was trained longer than another.
@@ -54,7 +54,7 @@ fn models_train_alike(config: &ReportConfig) {
             _ => None,
         })
         .collect();
-    assert!(steps.len() > 5 && steps.iter().all(|&of_one| of_one == steps[0]), "{steps:?}");
+    assert!(steps.len() >= 4 && steps.iter().all(|&of_one| of_one == steps[0]), "{steps:?}");
 }
 
 #[test]
