@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gta::eval::{Interval, Table};
+use gta::eval::{Interval, Quality, Table};
 use gta::experiment::{AugmentationReport, Comparison, Filtering, Filters, Report, Summary};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/results");
@@ -166,6 +166,20 @@ fn noise_and_what_is_asked_do_not_tell_windows_from_single_transitions() {
     }
     let (windows, single) = (error("h31 a1.0 mu 1.0".into()), error("h1 a1.0 mu 1.0".into()));
     assert!(windows.low < single.high && single.low < windows.high);
+}
+
+#[test]
+fn twenty_stochastic_evaluations_keep_half_of_what_127_gain() {
+    let report: Report = serde_json::from_str(&text("solvers.json")).unwrap();
+    let dataset = &report.datasets[0];
+    shows(&report.dataset_table(&dataset.name).unwrap());
+    let of = |label: &str| &dataset.augmentation(label).unwrap().quality;
+    let kept = |figure: &dyn Fn(&Quality) -> f64| {
+        let (plain, best) = (figure(of("dpm 20")), figure(of("stochastic heun 127")));
+        ["sde-dpm 20", "sde-dpm 20, eta 2"].map(|label| (100.0 * (plain - figure(of(label))) / (plain - best)).round())
+    };
+    assert_eq!(kept(&|quality| quality.dynamic_mse.mean), [47.0, 65.0]);
+    assert_eq!(kept(&|quality| quality.dynamic_mse.median), [77.0, 93.0]);
 }
 
 #[test]
