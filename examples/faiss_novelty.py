@@ -1,8 +1,8 @@
-"""Exact nearest rows a second by faiss's IndexFlatL2, to set beside `gta bench --novelty` on the same machine.
+"""Exact nearest rows a second by faiss's IndexFlatL2, to set beside `gta bench novelty` on the same machine.
 
     pip install faiss-cpu==1.12.0 numpy && python examples/faiss_novelty.py [THREADS [ROUNDS [QUERIES [ROWS]]]]
 
-Data and queries are drawn from the distributions of `gta bench --novelty`, 23 numbers a row:
+Data and queries are drawn from the distributions of `gta bench novelty`, 23 numbers a row:
 
 - gaussian: independent normal numbers;
 - correlated: five normal factors times normal loadings, plus normal noise of 0.1 on each number;

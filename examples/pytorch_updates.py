@@ -1,11 +1,12 @@
-"""Updates a second of TD3+BC, IQL and CQL in PyTorch, to set beside `gta bench` on the same machine.
+"""Updates a second of TD3+BC, IQL and CQL in PyTorch, to set beside `gta bench agents` on the same machine.
 
     pip install torch==2.11.0 numpy && python examples/pytorch_updates.py [THREADS [ROUNDS]]
 
 Each algorithm does per update what the implementations used for the paper's tables do: one module a critic,
 `torch.optim.Adam`, targets that follow tensor by tensor, losses read out at every update, and sampling from 100,000
 rows of 17-d observations and 6-d actions included. Prints the median over rounds of one second, the slowest, the fastest;
-first how fast these threads multiply matrices of the networks' width, which bounds all of them.
+first how fast these threads multiply matrices of the networks' width, which bounds all of them, and how fast rows are drawn
+alone from buffers of several sizes.
 """
 
 import copy
@@ -46,12 +47,12 @@ def adam(*nets, rate=3e-4):
 
 
 class Buffer:
-    def __init__(self):
-        self.columns = [torch.randn(ROWS, OBS), torch.rand(ROWS, ACT) * 2 - 1, torch.randn(ROWS),
-                        torch.randn(ROWS, OBS), torch.zeros(ROWS)]
+    def __init__(self, rows=ROWS):
+        self.columns = [torch.randn(rows, OBS), torch.rand(rows, ACT) * 2 - 1, torch.randn(rows),
+                        torch.randn(rows, OBS), torch.zeros(rows)]
 
     def sample(self, batch):
-        rows = np.random.randint(0, ROWS, size=batch)
+        rows = np.random.randint(0, len(self.columns[2]), size=batch)
         return [column[rows] for column in self.columns]
 
 
@@ -186,6 +187,10 @@ def main():
     tall, square = torch.randn(1024, 256), torch.randn(256, 256)
     products = [2e-9 * 1024 * 256 * 256 * rate(lambda: torch.mm(tall, square)) for _ in range(rounds)]
     figure("1024 x 256 by 256 x 256", products, "GFLOP/s", 0)
+    for rows in (10_000, 100_000, 1_000_000):
+        large = Buffer(rows)
+        drawn = [1024 * rate(lambda: large.sample(1024)) for _ in range(rounds)]
+        figure(f"buffer of {rows:>7} rows, batch 1024", drawn, "transitions/s", 0)
     buffer = Buffer()
     for name, kind in [("td3_bc", Td3Bc), ("iql", Iql), ("cql", Cql)]:
         for batch in (256, 1024):

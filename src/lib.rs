@@ -46,6 +46,7 @@
 pub mod agents;
 pub mod augment;
 pub mod baselines;
+mod checks;
 pub mod diffusion;
 pub mod dynamics;
 mod error;
@@ -59,6 +60,7 @@ mod recording;
 mod tensor;
 mod training;
 
+pub use checks::Checks;
 pub use envs;
 pub use replay;
 

@@ -40,7 +40,7 @@ fn what_reports_compare_parses_and_trains_alike() {
     for (name, text) in &files {
         models_train_alike(&ReportConfig::parse(Path::new(name), text, &[]).unwrap());
     }
-    assert_eq!(files.len(), 5);
+    assert_eq!(files.len(), 6);
 }
 
 /// A comparison of what is generated is none where one model was trained longer than another.

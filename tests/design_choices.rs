@@ -169,7 +169,7 @@ fn guidance_variants_differ_where_they_say_so() {
     let (data, config) = (point_mass(1_500), tiny(1));
     let (model, prompts) = (trained(&data, &config), guide(&data, &config).prompts(0, 16));
     let of = |solver, guidance| generated(&model, &GtaConfig { solver, guidance, ..config.clone() }, &prompts);
-    let (heun, dpm) = (Solver::Heun { steps: 4 }, Solver::DpmSolver { steps: 4, eta: 1.0 });
+    let (heun, dpm) = (Solver::Heun { steps: 4 }, Solver::DpmSolver { steps: 4, eta: 1.0, lowest: 0.0 });
     let (paper, published) = (Guidance::default(), Guidance { kind: GuidanceKind::Published, ..Guidance::default() });
     assert!(distance(&of(heun, paper), &of(heun, published)) > 1e-4, "Heun's correction is guided, or not");
     assert_eq!(of(dpm, paper).values, of(dpm, published).values, "there is no correction");

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use rand::RngExt;
 
-use crate::{Batch, Columns, Dataset, Error, Replay, Result, Rng, Source, Spec, Trajectories, Transition};
+use crate::{Batch, Columns, Dataset, Error, Replay, Result, Rng, Source, Spec, Trajectories, Transition, gather};
 
 /// What is forgotten when a buffer is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -204,10 +204,9 @@ impl Replay for ReplayBuffer {
         if self.held() == 0 {
             return Err(Error::Empty);
         }
-        for _ in 0..rows {
-            let index = rng.random_range(0..self.held());
-            batch.push(self.row(index), Source::Real(index));
-        }
+        let held = self.held();
+        let ask = |index| self.slots.ask_for(&self.spec, self.slot(self.forgotten + index as u64));
+        gather(rows, batch, || rng.random_range(0..held), ask, |index| (self.row(index), Source::Real(index)));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Transitions as owned columns.
 
-use crate::{Error, Result, Spec, Transition};
+use crate::{Error, Result, Spec, Transition, ask_for};
 
 /// Transitions in order as owned columns, row-major: what a [`Dataset`](crate::Dataset) is made from without a copy.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +74,17 @@ impl Columns {
             terminated: self.terminated[index],
             truncated: self.truncated[index],
         }
+    }
+
+    /// Asks for the memory of row `index` of columns of `spec`.
+    pub(crate) fn ask_for(&self, spec: &Spec, index: usize) {
+        let (o, a) = (spec.obs_dim, spec.action_dim);
+        ask_for(&self.observations[index * o..][..o]);
+        ask_for(&self.actions[index * a..][..a]);
+        ask_for(&self.next_observations[index * o..][..o]);
+        ask_for(&self.rewards[index..=index]);
+        ask_for(&self.terminated[index..=index]);
+        ask_for(&self.truncated[index..=index]);
     }
 
     /// Fails unless there is a row, all columns have as many rows of `spec`'s sizes, and all numbers are finite.

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::{Batch, Columns, DatasetBuilder, Error, Replay, Result, Rng, Source, Spec, Trajectories, Transition};
+use crate::{
+    Batch, Columns, DatasetBuilder, Error, Replay, Result, Rng, Source, Spec, Trajectories, Transition, gather,
+};
 
 /// How an episode ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,10 +202,9 @@ impl Replay for Dataset {
         if self.is_empty() {
             return Err(Error::Empty);
         }
-        for _ in 0..rows {
-            let index = rng.random_range(0..self.0.columns.rewards.len());
-            batch.push(self.row(index), Source::Real(index));
-        }
+        let len = self.0.columns.rewards.len();
+        let ask = |index| self.0.columns.ask_for(&self.0.spec, index);
+        gather(rows, batch, || rng.random_range(0..len), ask, |index| (self.row(index), Source::Real(index)));
         Ok(())
     }
 }

@@ -19,6 +19,7 @@
 //! Letters used in shapes: `B` rows of a batch, `H` transitions of a window (the horizon), `O` observation size,
 //! `A` action size, `D = O + A + 1` numbers of a window's row.
 
+mod ahead;
 mod batch;
 mod buffer;
 mod builder;
@@ -26,6 +27,7 @@ mod columns;
 mod dataset;
 mod error;
 pub mod formats;
+mod moments;
 pub mod returns;
 mod rng;
 mod sampler;
@@ -33,12 +35,14 @@ mod spec;
 mod traits;
 mod windows;
 
+pub use ahead::{ask_for, gather};
 pub use batch::{Batch, Source, Transition};
 pub use buffer::{Eviction, ReplayBuffer};
 pub use builder::DatasetBuilder;
 pub use columns::Columns;
 pub use dataset::{Dataset, Ending, Episode, States};
 pub use error::{Error, Result};
+pub use moments::column_moments;
 pub use rng::{Rng, Seed, fill_normal};
 pub use sampler::{Sampler, Uniform, Weighted};
 pub use spec::Spec;

@@ -29,6 +29,12 @@ impl Default for Pacing {
 }
 
 impl Pacing {
+    /// A pool that is filled with so many transitions and then rests, so that what it holds depends on nothing else.
+    pub fn exactly(self, transitions: u64) -> Self {
+        let minimum = self.minimum.min(transitions);
+        Self { target: transitions, ahead: transitions, minimum, refresh: false, ..self }
+    }
+
     /// How many transitions may have been generated in all once `consumed` rows were handed out:
     /// `min(target, ahead + per_row * consumed)`, without the minimum where the pool is refreshed.
     pub fn allowed(&self, consumed: u64) -> u64 {
@@ -122,6 +128,14 @@ mod tests {
             Pacing { per_row: f64::INFINITY, ..good },
         ] {
             assert!(matches!(bad.validate(), Err(Error::Invalid { .. })), "{bad:?}");
+        }
+    }
+    #[test]
+    fn a_pool_that_is_filled_exactly_wants_no_more_and_no_less() {
+        for transitions in [1, 500, 3_000_000, 9_000_000] {
+            let pacing = Pacing { refresh: true, ..Pacing::default() }.exactly(transitions);
+            pacing.validate().unwrap();
+            assert_eq!([0, 1_000_000_000].map(|consumed| pacing.allowed(consumed)), [transitions; 2]);
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use rand::RngExt;
-use replay::{Batch, Rng, Source, Windows};
+use replay::{Batch, Rng, Source, Windows, ask_for, gather};
 use sha2::{Digest, Sha256};
 
 use super::filter::Filtered;
@@ -257,11 +257,16 @@ impl Pool {
     /// # Panics
     /// If none is held, or the batch is of other sizes.
     pub fn sample_into(&self, rows: usize, rng: &mut Rng, batch: &mut Batch) {
-        for _ in 0..rows {
-            let (chunk, window, step) = self.locate(rng.random_range(0..self.transitions()));
-            let source = chunk.source(window, step);
-            batch.push(chunk.windows().transition(window, step), source);
-        }
+        let held = self.transitions();
+        let draw = || self.locate(rng.random_range(0..held));
+        let ask = |(chunk, window, step): (&Chunk, usize, usize)| {
+            let (windows, dim) = (chunk.windows(), chunk.windows().row_dim());
+            // The row, and the observation of the one that follows.
+            ask_for(&windows.window(window)[step * dim..][..dim + windows.obs_dim()]);
+        };
+        gather(rows, batch, draw, ask, |(chunk, window, step)| {
+            (chunk.windows().transition(window, step), chunk.source(window, step))
+        });
     }
 
     /// SHA-256, in hexadecimal, over the digests of the chunks held, in order: equal pools have equal hashes.

@@ -11,7 +11,7 @@ use gta::envs::EnvId;
 use gta::native::DeviceChoice;
 
 use super::settings::Assignment;
-pub use experiments::{BenchArgs, CompareArgs, ReportArgs, RunArgs};
+pub use experiments::{BenchArgs, BenchGroup, CompareArgs, ReportArgs, RunArgs};
 
 /// Adds generated sub-trajectories to offline reinforcement-learning datasets, by Generative Trajectory Augmentation.
 ///

@@ -4,27 +4,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use gta::augment::Check;
-use gta::dynamics::{EnsembleConfig, RewardConfig, ensemble_check, reward_check};
-use gta::envs::{EnvId, Oracle};
+use gta::dynamics::{EnsembleConfig, RewardConfig};
 use gta::replay::formats::minari;
 use gta::replay::{Dataset, Seed};
-use gta::{Contents, Repair, Target, dynamics_check, dynamics_repair};
+use gta::{Checks, Contents, Repair, Target};
 use serde_json::json;
 
 use super::args::AugmentArgs;
 use super::output::{self, Console, thousands};
+use super::progress::Progress;
 use super::settings::{self, Settings};
 use super::{train, watch};
-
-/// What generated windows must pass, or are changed by.
-struct Checks {
-    /// Who pays, rather than the model of windows.
-    reward_proxy: Option<RewardConfig>,
-    /// What an ensemble leaves out.
-    ensemble: Option<EnsembleConfig>,
-    /// The simulator that checks windows, the dynamic MSE it tolerates, and what it does about more than that.
-    simulator: Option<(EnvId, f64, Option<Repair>)>,
-}
 
 /// What to augment, and where to write it.
 pub struct Plan {
@@ -37,30 +27,23 @@ pub struct Plan {
     settings: Settings,
 }
 
-impl Checks {
-    /// All of them, one after another. Rewards come first: the simulator's, where it puts transitions right, are better.
-    fn learned(&self, console: &Console, dataset: &Dataset, seed: Seed) -> Result<Option<Check>> {
-        let mut checks = Vec::new();
-        if let Some(config) = &self.reward_proxy {
+/// What the checks learn from the data, with progress.
+fn learned(checks: &Checks, console: &Console, dataset: &Dataset, seed: Seed) -> Result<Option<Check>> {
+    let mut under_way = None;
+    let mut finish = |next: Option<&str>| {
+        let next = next.map(|what| {
             let progress = console.progress("learning", "steps", None);
-            checks.push(reward_check(dataset, config, seed.fork("reward_proxy", 0)).context("--reward-proxy")?);
-            progress.finish("the data's rewards");
+            progress.at(0, None, what);
+            (progress, what.to_owned())
+        });
+        if let Some((progress, what)) = std::mem::replace(&mut under_way, next) {
+            Progress::finish(progress, what);
         }
-        if let Some(config) = &self.ensemble {
-            let progress = console.progress("learning", "steps", None);
-            progress.at(0, None, "the data's dynamics");
-            checks.push(ensemble_check(dataset, config, seed.fork("ensemble", 0)).context("--ensemble")?);
-            progress.finish("the data's dynamics");
-        }
-        if let Some((env, most, repair)) = self.simulator {
-            let oracle = Oracle::new(env, None)?;
-            checks.push(match repair {
-                None => dynamics_check(dataset, oracle, most)?,
-                Some(repair) => dynamics_repair(dataset, oracle, most, repair)?,
-            });
-        }
-        Ok(checks.into_iter().reduce(Check::then))
-    }
+    };
+    let check =
+        checks.learned(dataset, seed, &mut |what| finish(Some(what))).context("the checks of generated windows")?;
+    finish(None);
+    Ok(check)
 }
 
 impl Plan {
@@ -96,7 +79,7 @@ impl Plan {
         }
         let (dataset, report) = train::load(console, &self.data)?;
         let real = report.rows;
-        let check = self.checks.learned(console, &dataset, Seed::new(self.settings.config.augment.seed))?;
+        let check = learned(&self.checks, console, &dataset, Seed::new(self.settings.config.augment.seed))?;
         let mut buffer = train::open(console, dataset, &self.settings, &self.folder, self.transitions, check)?;
         let monitor = buffer.monitor();
         let (filled, seen) = watch::during(console, monitor, || buffer.fill_to(self.transitions));
@@ -191,34 +174,7 @@ impl Destination {
 
 #[cfg(test)]
 mod tests {
-    use gta::dynamics::RegressionConfig;
-    use gta::envs::{self, Collect, behaviour};
-
-    use super::super::args::ConsoleArgs;
     use super::*;
-
-    #[test]
-    fn checks_are_made_as_asked_for_and_in_order() {
-        let policies = behaviour::point_mass(0.3).unwrap();
-        let plan = Collect { id: EnvId::PointMass, steps: 300, seed: 1, threads: Some(1) };
-        let dataset = gta::recorded(envs::collect(&plan, &[&policies[1]], &|_| ()).unwrap()).unwrap();
-        let console = Console::new(ConsoleArgs { json: false, quiet: true });
-        let network = RegressionConfig { members: 1, hidden: vec![4], steps: 2, ..RegressionConfig::default() };
-        let name = |checks: Checks| Some(checks.learned(&console, &dataset, Seed::new(0)).unwrap()?.name().to_owned());
-        assert_eq!(name(Checks { reward_proxy: None, ensemble: None, simulator: None }), None);
-        let all = name(Checks {
-            reward_proxy: Some(RewardConfig { network: network.clone(), ..RewardConfig::default() }),
-            ensemble: Some(EnsembleConfig { network, quantile: 0.7, ..EnsembleConfig::default() }),
-            simulator: Some((EnvId::PointMass, 0.25, Some(Repair::Split))),
-        });
-        let all = all.unwrap();
-        let each: Vec<&str> = all.split("; then ").collect();
-        assert!(each[0].starts_with("reward") && each[1].starts_with("ensemble"), "{all}");
-        assert!(
-            each[1].contains(r#""quantile":0.7"#) && each[2] == "PointMass-v0: split at dynamic MSE above 0.25",
-            "{all}"
-        );
-    }
 
     #[test]
     fn destinations_are_told_by_their_names() {

@@ -1,19 +1,24 @@
-//! `gta bench`: how many updates a second each agent makes on this machine, or how fast novelty is measured.
+//! `gta bench`: how fast everything is on this machine, as figures that scripts can read.
 
-use std::fmt::Write as _;
+mod agents;
+mod buffer;
+mod diffusion;
+mod novelty;
+mod oracle;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use gta::agents::AgentConfig;
+use anyhow::{Result, ensure};
 use gta::native::{self, DeviceChoice};
 use gta::replay::{Dataset, Seed, Spec, Transition, fill_normal};
 use serde::Serialize;
-use serde_json::{Value, json};
 
-use super::args::BenchArgs;
-use super::output::Console;
+use super::args::{BenchArgs, BenchGroup};
+use super::output::{Console, print};
 
-mod novelty;
+pub use diffusion::Preset;
 
 /// The task's sizes: those of HalfCheetah.
 const OBS_DIM: usize = 17;
@@ -22,144 +27,166 @@ const ACTION_DIM: usize = 6;
 /// Transitions to sample from where no number was asked for.
 const ROWS: usize = 100_000;
 
-/// What to measure.
-pub enum Plan {
-    /// Updates of agents.
-    Updates(Updates),
-    /// The search for nearest rows.
-    Novelty(novelty::Plan),
-}
-
-impl Plan {
-    /// What was asked for; fails where there is no such agent or it cannot have such a batch.
-    pub fn new(args: BenchArgs) -> Result<Self> {
-        if args.novelty { Ok(Self::Novelty(novelty::Plan::new(&args))) } else { Updates::new(args).map(Self::Updates) }
-    }
-
-    /// Measures.
-    pub fn run(self, console: &Console) -> Result<()> {
-        match self {
-            Self::Updates(plan) => plan.run(console),
-            Self::Novelty(plan) => plan.run(console),
-        }
-    }
-}
-
-/// Which agents to measure, at which batch sizes, and for how long.
-pub struct Updates {
-    cells: Vec<(String, usize, AgentConfig)>,
-    threads: usize,
+/// What to measure, how often, and on what.
+pub struct Plan {
+    groups: Vec<BenchGroup>,
+    presets: Vec<diffusion::Preset>,
+    cells: Vec<agents::Cell>,
+    threads: NonZeroUsize,
     device: DeviceChoice,
     round: Duration,
     rounds: usize,
-    rows: usize,
+    rows: Option<usize>,
+    queries: usize,
 }
 
-impl Updates {
-    fn new(args: BenchArgs) -> Result<Self> {
+impl Plan {
+    /// What was asked for; fails where there is no such agent or preset, or it cannot have such a batch.
+    pub fn new(args: BenchArgs) -> Result<Self> {
         ensure!(args.seconds > 0.0 && args.seconds.is_finite(), "--seconds {}: must be above 0", args.seconds);
-        let mut cells = Vec::new();
-        for kind in &args.agents {
-            let preset = AgentConfig::preset(kind, "halfcheetah-medium-v2")?;
-            for &batch in &args.batch {
-                cells.push((kind.clone(), batch.into(), with_batch(&preset, batch.into())?));
-            }
-        }
         Ok(Self {
-            cells,
-            threads: args.threads.map_or_else(native::threads, usize::from),
+            groups: if args.what.is_empty() { BenchGroup::ALL.to_vec() } else { args.what },
+            presets: args.presets,
+            cells: agents::cells(&args.agents, &args.batch)?,
+            threads: args.threads.or_else(|| NonZeroUsize::new(native::threads())).unwrap_or(NonZeroUsize::MIN),
             device: args.device,
             round: Duration::from_secs_f64(args.seconds),
             rounds: args.rounds.into(),
-            rows: args.rows.map_or(ROWS, usize::from),
+            rows: args.rows.map(usize::from),
+            queries: args.queries.into(),
         })
     }
 
-    /// Measures, one agent after the other.
-    fn run(self, console: &Console) -> Result<()> {
-        native::set_threads(self.threads);
-        let (device, mut data) = (self.device.resolve()?, random_data(self.rows)?);
-        let mut figures = Vec::new();
-        for (kind, batch, config) in &self.cells {
-            let mut agent = config.build(&data, Seed::new(0), device)?;
-            // First updates allocate, choose kernels and warm the caches.
-            for _ in 0..10 {
-                agent.update(&mut data)?;
+    /// Measures, one group after the other, and prints each figure as soon as it is there.
+    pub fn run(self, console: &Console) -> Result<()> {
+        native::set_threads(self.threads.into());
+        let show =
+            |figure: Figure| if console.json() { print(serde_json::to_string(&figure)?) } else { print(figure.line()) };
+        for group in &self.groups {
+            match group {
+                BenchGroup::Training => diffusion::training(&self, &show)?,
+                BenchGroup::Sampling => diffusion::sampling(&self, &show)?,
+                BenchGroup::Agents => agents::updates(&self, &show)?,
+                BenchGroup::Buffer => buffer::sampling(&self, &show)?,
+                BenchGroup::Pool => diffusion::pool(&self, &show)?,
+                BenchGroup::Oracle => oracle::steps(&self, &show)?,
+                BenchGroup::Novelty => novelty::searches(&self, &show)?,
             }
-            let (mut rates, busy, first) = (Vec::new(), busy_time(), agent.updates());
-            for _ in 0..self.rounds {
-                let (start, before) = (Instant::now(), agent.updates());
-                while start.elapsed() < self.round {
-                    agent.update(&mut data)?;
-                }
-                // Waits for what a GPU has not yet done.
-                agent.metrics()?;
-                rates.push((agent.updates() - before) as f64 / start.elapsed().as_secs_f64());
-            }
-            rates.sort_by(f64::total_cmp);
-            let updates = (agent.updates() - first) as f64;
-            let cpu_ms = busy.zip(busy_time()).map(|(before, now)| 1e3 * (now - before) / updates);
-            let figure = Figure {
-                agent: kind.clone(),
-                batch: *batch,
-                unit: "updates/s",
-                median: rates[rates.len() / 2],
-                least: rates[0],
-                most: rates[rates.len() - 1],
-                cpu_ms,
-            };
-            console.remark(figure.line());
-            figures.push(figure);
         }
-        let text = figures.iter().fold(String::new(), |mut text, figure| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{}", figure.line());
-            text
-        });
-        console.result(&json!({"threads": self.threads, "rounds": self.rounds, "figures": figures}), text.trim_end())
+        Ok(())
+    }
+
+    fn rows(&self) -> usize {
+        self.rows.unwrap_or(ROWS)
+    }
+
+    /// Rounds of `work`, which says how many units of work it has done. A round repeats it until its time is up. What it
+    /// does before the first round (allocations, choice of kernels, caches) is not counted: it is called once for that.
+    fn measure(
+        &self,
+        name: impl Into<String>,
+        unit: &'static str,
+        mut work: impl FnMut() -> Result<f64>,
+    ) -> Result<Figure> {
+        work()?;
+        let (mut rates, busy, mut units) = (Vec::new(), processor_seconds(), 0.0);
+        for _ in 0..self.rounds {
+            let (start, mut done) = (Instant::now(), 0.0);
+            while start.elapsed() < self.round {
+                done += work()?;
+            }
+            rates.push(done / start.elapsed().as_secs_f64());
+            units += done;
+        }
+        let cpu_us = busy.zip(processor_seconds()).map(|(before, now)| 1e6 * (now - before) / units);
+        rates.sort_by(f64::total_cmp);
+        let (least, most) = (rates[0], rates[rates.len() - 1]);
+        let figure = self.once(name, unit, rates[rates.len() / 2]);
+        Ok(Figure { least, most, rounds: self.rounds, cpu_us, ..figure })
+    }
+
+    /// What was measured once.
+    fn once(&self, name: impl Into<String>, unit: &'static str, value: f64) -> Figure {
+        Figure {
+            name: name.into(),
+            value,
+            unit,
+            least: value,
+            most: value,
+            rounds: 1,
+            threads: self.threads.into(),
+            cpu_us: None,
+            more: BTreeMap::new(),
+        }
     }
 }
 
-/// Updates a second of one agent at one batch size, over all rounds.
+/// Shows a figure.
+type Show<'a> = dyn Fn(Figure) -> Result<()> + 'a;
+
+/// One figure, over all rounds.
 #[derive(Debug, Serialize)]
 struct Figure {
-    agent: String,
-    batch: usize,
+    /// What was measured: group, subject, variant.
+    name: String,
+    /// The median over the rounds.
+    value: f64,
     unit: &'static str,
-    median: f64,
+    /// The slowest round.
     least: f64,
+    /// The fastest round.
     most: f64,
-    /// Time that all threads together computed for one update, in milliseconds: comparable on a busy machine, too.
-    cpu_ms: Option<f64>,
+    rounds: usize,
+    threads: usize,
+    /// Time that all threads together computed for one unit, in microseconds: comparable on a busy machine, too.
+    cpu_us: Option<f64>,
+    /// What else is to be known of it.
+    #[serde(flatten)]
+    more: BTreeMap<&'static str, f64>,
 }
 
 impl Figure {
+    fn with(mut self, what: &'static str, value: f64) -> Self {
+        self.more.insert(what, value);
+        self
+    }
+
     fn line(&self) -> String {
-        let Self { agent, batch, unit, median, least, most, cpu_ms } = self;
-        let cpu = cpu_ms.map_or_else(String::new, |ms| format!("  {ms:>7.2} ms of CPU each"));
-        format!("{agent:<8} batch {batch:>5}  {median:>8.1} {unit} ({least:.1} to {most:.1}){cpu}")
+        let Self { name, value, unit, least, most, cpu_us, more, .. } = self;
+        let digits = |x: f64| {
+            if x < 10.0 {
+                format!("{x:.3}")
+            } else if x < 1000.0 {
+                format!("{x:.1}")
+            } else {
+                format!("{x:.0}")
+            }
+        };
+        let cpu = match cpu_us {
+            Some(us) if *us >= 1e4 => format!("  {:.1} ms of CPU each", us * 1e-3),
+            Some(us) => format!("  {us:.2} us of CPU each"),
+            None => String::new(),
+        };
+        let more: String =
+            more.iter().map(|(what, x)| format!(", {} {}", what.replace('_', " "), digits(*x))).collect();
+        format!("{name:<36} {:>10} {unit} ({} to {}){cpu}{more}", digits(*value), digits(*least), digits(*most))
     }
 }
 
-/// Seconds that this process's threads have computed so far, where the system tells (Linux).
-fn busy_time() -> Option<f64> {
-    let threads = std::fs::read_dir("/proc/self/task").ok()?;
-    let time = |entry: std::io::Result<std::fs::DirEntry>| -> Option<f64> {
-        let text = std::fs::read_to_string(entry.ok()?.path().join("schedstat")).ok()?;
-        text.split_whitespace().next()?.parse::<f64>().ok()
-    };
-    // A thread that has just ended has no file any more.
-    Some(threads.filter_map(time).sum::<f64>() * 1e-9)
+/// Seconds that this process has computed so far, ended threads included, where the system tells (Linux).
+fn processor_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // After the name, which may hold anything, fields 14 and 15 of the line: user and system time, in hundredths.
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(ticks as f64 * 1e-2)
 }
 
-/// The same settings with another batch size, by the name that all agents have for it.
-fn with_batch(config: &AgentConfig, batch: usize) -> Result<AgentConfig> {
-    let mut object = serde_json::to_value(config)?;
-    let field = object.get_mut("batch_size").context("this agent has no batch_size")?;
-    *field = Value::from(batch);
-    let config: AgentConfig = serde_json::from_value(object)?;
-    config.validate()?;
-    Ok(config)
+/// One line of what the system says of this process's memory, in megabytes (Linux).
+fn memory_mb(line: &str) -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':'))?;
+    Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1.024e-3)
 }
 
 /// Normal numbers in episodes of 1000 transitions: an update costs the same whatever they are.
@@ -187,14 +214,57 @@ fn random_data(rows: usize) -> Result<Dataset> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
+    use clap::Parser;
+
     use super::*;
 
+    /// The figures of a plan as short as can be.
+    fn figures(words: &str) -> Vec<Figure> {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            bench: BenchArgs,
+        }
+        let short = "--rounds 2 --seconds 0.001 --rows 2000 --queries 20 --threads 1 --device cpu";
+        let line = format!("gta {words} {short}");
+        let plan = Plan::new(Line::parse_from(line.split_whitespace()).bench).unwrap();
+        let seen = RefCell::new(Vec::new());
+        let show = |figure: Figure| -> Result<()> {
+            seen.borrow_mut().push(figure);
+            Ok(())
+        };
+        for group in &plan.groups {
+            match group {
+                BenchGroup::Training => diffusion::training(&plan, &show).unwrap(),
+                BenchGroup::Sampling => diffusion::sampling(&plan, &show).unwrap(),
+                BenchGroup::Agents => agents::updates(&plan, &show).unwrap(),
+                BenchGroup::Buffer => buffer::sampling(&plan, &show).unwrap(),
+                BenchGroup::Pool => diffusion::pool(&plan, &show).unwrap(),
+                BenchGroup::Oracle => oracle::steps(&plan, &show).unwrap(),
+                BenchGroup::Novelty => novelty::searches(&plan, &show).unwrap(),
+            }
+        }
+        seen.into_inner()
+    }
+
     #[test]
-    fn the_batch_is_set_by_name_and_checked() {
-        let preset = AgentConfig::preset("iql", "halfcheetah-medium-v2").unwrap();
-        let config = with_batch(&preset, 7).unwrap();
-        assert!(matches!(&config, AgentConfig::Iql(config) if config.batch_size == 7));
-        assert!(with_batch(&preset, 0).is_err());
+    fn every_group_has_figures_with_a_spread_and_names_of_their_own() {
+        let figures = figures("training buffer oracle agents novelty --presets compact --agents bc --batch 8");
+        let mut names: Vec<_> = figures.iter().map(|figure| figure.name.clone()).collect();
+        for figure in &figures {
+            assert!(0.0 < figure.least && figure.least <= figure.value && figure.value <= figure.most, "{figure:?}");
+            assert!(figure.line().starts_with(&figure.name));
+            let object = serde_json::to_value(figure).unwrap();
+            assert!(object["name"].is_string() && object["value"].is_f64() && object["unit"].is_string());
+        }
+        for group in ["training.", "buffer.", "oracle.", "agents.bc", "novelty."] {
+            assert!(names.iter().any(|name| name.starts_with(group)), "{group} is not in {names:?}");
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), figures.len());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl QuickstartPlan {
     /// Standard deviation of the noise on the policies' actions.
     const ACTION_NOISE: f32 = 0.15;
     /// Training steps.
-    const TRAIN_STEPS: u64 = 2_300;
+    const TRAIN_STEPS: u64 = 3_500;
     /// Transitions to generate.
     const TRANSITIONS: u64 = 30_000;
     /// Generated windows to judge.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow};
-use gta::augment::{self, AugmentConfig, Blueprint, Guide, Learning, Pacing};
+use gta::augment::{self, Blueprint, Guide, Learning};
 use gta::replay::{Dataset, formats};
 use gta::{GtaBuffer, GtaLearner};
 use serde_json::json;
@@ -102,7 +102,7 @@ pub fn open(
 ) -> Result<GtaBuffer<Dataset>> {
     prepare(console, settings, folder)?;
     let mut config = settings.config.clone();
-    fill_exactly(&mut config.augment, transitions);
+    config.augment.pacing = config.augment.pacing.exactly(transitions);
     let builder = GtaBuffer::builder(dataset).config(config).folder(folder).device(settings.device);
     let builder = match check {
         Some(check) => builder.check(check),
@@ -111,28 +111,7 @@ pub fn open(
     Ok(builder.build()?)
 }
 
-/// Has a pool filled with so many transitions and then rest, so that what it holds depends on nothing else.
-fn fill_exactly(config: &mut AugmentConfig, transitions: u64) {
-    let minimum = config.pacing.minimum.min(transitions);
-    config.pacing = Pacing { target: transitions, ahead: transitions, minimum, refresh: false, ..config.pacing };
-}
-
 /// The checkpoint in a model's folder.
 pub fn checkpoint(folder: &Path) -> PathBuf {
     folder.join(GtaLearner::CHECKPOINT)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pool_that_is_filled_exactly_wants_no_more_and_no_less() {
-        for transitions in [1, 500, 3_000_000, 9_000_000] {
-            let mut config = AugmentConfig::default();
-            fill_exactly(&mut config, transitions);
-            config.validate().unwrap();
-            assert_eq!([0, 1_000_000_000].map(|consumed| config.pacing.allowed(consumed)), [transitions; 2]);
-        }
-    }
 }

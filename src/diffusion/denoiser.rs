@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
 use super::{MixerUnet, MixerUnetConfig, ResidualMlp, ResidualMlpConfig, WindowMixer, WindowMixerConfig};
-use crate::training::Initializer;
+use crate::training::{Gradient, Initializer};
 use crate::{Error, Result};
 
 /// What the windows of a batch are asked to be.
@@ -36,6 +36,28 @@ pub trait Denoiser: Send + std::fmt::Debug {
     /// # Panics
     /// If a shape is not what the network was built for.
     fn forward(&self, x: &Tensor, noise: &Tensor, condition: Option<&Condition>) -> Tensor;
+
+    /// The same where no gradient is asked for. A network may have a faster way, equal up to rounding.
+    fn infer(&self, x: &Tensor, noise: &Tensor, condition: Option<&Condition>) -> Tensor {
+        tch::no_grad(|| self.forward(x, noise, condition))
+    }
+
+    /// The same with a way back that is written out, for networks that have a faster one than autograd, where they have
+    /// it. Every window needs a condition that says which are kept.
+    fn learn<'a>(
+        &'a self,
+        _x: &Tensor,
+        _noise: &Tensor,
+        _condition: Option<&Condition>,
+    ) -> Option<(Tensor, Box<dyn Pass + 'a>)> {
+        None
+    }
+}
+
+/// The way back of one run of a network.
+pub trait Pass {
+    /// Writes the gradient with respect to every weight, given that with respect to the output, `[B, T, D]`.
+    fn backward(self: Box<Self>, d_output: &Tensor, gradient: &Gradient) -> Result<()>;
 }
 
 /// Which network to build.

@@ -112,20 +112,27 @@ impl Edm {
         condition: Option<&Condition>,
         mask: Option<&Tensor>,
     ) -> Tensor {
-        let levels = self.levels(sigma);
-        let input = x0.addcmul(noise, &levels.sigma) * &levels.input;
-        let output = denoiser.forward(&input, &levels.noise, condition);
-        // lambda |D - x0|^2 = |F - (x0 - c_skip x) / c_out|^2 as lambda = 1 / c_out^2, and with x = x0 + sigma n the
-        // target is c_in (sigma x0 / sigma_data - sigma_data n): nothing cancels at low noise, and the gradient's way
-        // to the network is short.
-        let clean = x0 * (levels.sigma * (1.0 / self.sigma_data));
-        let target = (clean - noise * self.sigma_data) * levels.input;
+        let Regression { input, level, target } = self.regression(x0, sigma, noise);
+        let output = denoiser.forward(&input, &level, condition);
         let error = (output - target).square();
         let error = match mask {
             Some(mask) => error * mask,
             None => error,
         };
         error.mean_dim([1i64, 2].as_slice(), false, None::<Kind>)
+    }
+
+    /// What the raw network sees of `x0 + sigma noise`, and what its output should be for the loss to be
+    /// `|F - target|^2`. Shapes as for [`losses`](Self::losses).
+    pub(super) fn regression(&self, x0: &Tensor, sigma: &Tensor, noise: &Tensor) -> Regression {
+        let levels = self.levels(sigma);
+        let input = x0.addcmul(noise, &levels.sigma) * &levels.input;
+        // lambda |D - x0|^2 = |F - (x0 - c_skip x) / c_out|^2 as lambda = 1 / c_out^2, and with x = x0 + sigma n the
+        // target is c_in (sigma x0 / sigma_data - sigma_data n): nothing cancels at low noise, and the gradient's way
+        // to the network is short.
+        let clean = x0 * (levels.sigma * (1.0 / self.sigma_data));
+        let target = (clean - noise * self.sigma_data) * levels.input;
+        Regression { input, level: levels.noise, target }
     }
 
     /// The training loss, a scalar: the mean of [`losses`](Self::losses).
@@ -147,6 +154,13 @@ impl Edm {
         let input = (sigma.square() + self.sigma_data.powi(2)).rsqrt();
         Levels { sigma, input, noise }
     }
+}
+
+/// Training as a regression of the raw network: input `[B, T, D]` at `c_noise` `[B]`, and target `[B, T, D]`.
+pub(super) struct Regression {
+    pub(super) input: Tensor,
+    pub(super) level: Tensor,
+    pub(super) target: Tensor,
 }
 
 /// One noise level for each window: `sigma` and `c_in` `[B, 1, 1]`, `c_noise` `[B]`.

@@ -3,8 +3,6 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::Result;
-
 /// How fast the average forgets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
@@ -66,13 +64,10 @@ impl Ema {
         &self.average
     }
 
-    /// Takes `parameters` after `step` (counted from 1) into the average.
-    pub fn update(&mut self, parameters: &Tensor, step: u64) -> Result<()> {
-        if let Some(decay) = self.config.decay(step) {
-            let _guard = tch::no_grad_guard();
-            let _ = self.average.f_lerp_(parameters, 1.0 - decay)?;
-        }
-        Ok(())
+    /// The average and the share of its distance to the weights that it moves by after `step` (counted from 1), where it
+    /// moves at all.
+    pub fn due(&mut self, step: u64) -> Option<(&mut Tensor, f64)> {
+        self.config.decay(step).map(|decay| (&mut self.average, 1.0 - decay))
     }
 }
 
@@ -92,7 +87,8 @@ mod tests {
     fn the_power_function_forgets_the_start_and_averages_a_constant_share() {
         let mut ema = Ema::new(EmaConfig::PowerFunction { exponent: 8.0 }, &Tensor::from_slice(&[100.0f64]));
         for step in 1..=1000 {
-            ema.update(&Tensor::from_slice(&[step as f64]), step).unwrap();
+            let (average, share) = ema.due(step).unwrap();
+            let _ = average.lerp_(&Tensor::from_slice(&[step as f64]), share);
         }
         // Weights grow as step^8: the mean is about 9/10 of the last step.
         let average = ema.average().double_value(&[0]);

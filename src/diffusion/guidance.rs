@@ -126,7 +126,7 @@ impl<'a> Guided<'a> {
         let input = x * scalars.input;
         let pass = |input: &Tensor, condition: Option<&Condition>| {
             let noise = input.new_full([input.size()[0]], scalars.noise, (input.kind(), input.device()));
-            self.denoiser.forward(input, &noise, condition)
+            self.denoiser.infer(input, &noise, condition)
         };
         let output = match &self.both {
             Some(both) if needs_both(weight) => {

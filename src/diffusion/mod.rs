@@ -8,6 +8,7 @@
 //! Letters used in shapes: `B` windows, `T` rows of a window (`H` transitions and the state they end in), `D` numbers
 //! in a row, `C` numbers in a condition.
 
+mod batch;
 mod denoiser;
 mod edm;
 mod ema;
@@ -26,8 +27,8 @@ mod solver;
 mod trainer;
 mod window_mixer;
 
-pub use crate::training::{AdamW, AdamWConfig, Layout, Parameters, RateSchedule, clip, norm};
-pub use denoiser::{Condition, Denoiser, DenoiserConfig};
+pub use crate::training::{AdamW, AdamWConfig, Gradient, Layout, Parameters, RateSchedule, clip, norm};
+pub use denoiser::{Condition, Denoiser, DenoiserConfig, Pass};
 pub use edm::{Edm, Preconditioning};
 pub use ema::{Ema, EmaConfig};
 pub use guidance::{Guidance, GuidanceKind, Inpainting};

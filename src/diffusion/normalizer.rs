@@ -1,5 +1,6 @@
 //! Numbers as the network sees them: every dimension with mean 0 and standard deviation 1.
 
+use replay::column_moments;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -18,22 +19,14 @@ impl Normalizer {
     const FLOOR: f64 = 1e-5;
 
     /// The mean and unbiased standard deviation of `rows`, each of `dim` numbers; fails without rows.
-    ///
-    /// One pass (Welford's), in f64.
-    pub fn fit<'a>(dim: usize, rows: impl Iterator<Item = &'a [f32]>) -> Result<Self> {
-        let (mut count, mut mean, mut square) = (0.0f64, vec![0.0f64; dim], vec![0.0f64; dim]);
-        for row in rows {
-            count += 1.0;
-            for ((&x, m), s) in row.iter().zip(&mut mean).zip(&mut square) {
-                let delta = f64::from(x) - *m;
-                *m += delta / count;
-                *s += delta * (f64::from(x) - *m);
-            }
-        }
+    pub fn fit<'a>(dim: usize, rows: impl Iterator<Item = &'a [f32]> + Clone) -> Result<Self> {
+        let count = rows.clone().count() as f64;
         if count == 0.0 {
             return Err(Error::Replay(replay::Error::Empty));
         }
-        let std = square.iter().map(|s| ((s / (count - 1.0).max(1.0)).sqrt() + Self::FLOOR) as f32).collect();
+        let (mean, deviation) = column_moments(dim, rows);
+        let unbiased = (count / (count - 1.0).max(1.0)).sqrt();
+        let std = deviation.iter().map(|deviation| (deviation * unbiased + Self::FLOOR) as f32).collect();
         Ok(Self { mean: mean.iter().map(|&m| m as f32).collect(), std })
     }
 

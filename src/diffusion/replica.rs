@@ -9,44 +9,33 @@ use std::thread::JoinHandle;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use tch::{Kind, Tensor};
 
-use super::Condition;
+use super::batch::TrainingBatch;
+use super::edm::Regression;
 use super::model::Model;
+use crate::training::add_up;
 use crate::{Error, Result, native};
 
-/// What one step, or a part of it, learns from, on the device.
-pub(super) struct TrainingBatch {
-    /// Clean windows, normalised, `[B, T, D]`.
-    pub values: Tensor,
-    /// Which numbers count, `[B, T, D]`.
-    pub mask: Tensor,
-    /// What each window is told, `[B, 1]`.
-    pub condition: Condition,
-    /// Noise levels, `[B]`.
-    pub sigma: Tensor,
-    /// Standard normal noise, `[B, T, D]`.
-    pub noise: Tensor,
-}
-
 impl TrainingBatch {
-    fn rows(&self) -> i64 {
-        self.sigma.size()[0]
-    }
-
-    fn part(&self, start: i64, rows: i64) -> Self {
-        let cut = |tensor: &Tensor| tensor.narrow(0, start, rows);
-        let Self { values, mask, condition: Condition { value, keep }, sigma, noise } = self;
-        let condition = Condition { value: cut(value), keep: keep.as_ref().map(cut) };
-        Self { values: cut(values), mask: cut(mask), condition, sigma: cut(sigma), noise: cut(noise) }
-    }
-
-    /// Loss (a scalar) and its gradient, `[P]`.
-    fn gradient(&self, model: &Model) -> Result<(Tensor, Tensor)> {
+    /// Loss (a scalar) and its gradient, `[P]`, both times `share`.
+    fn gradient(&self, model: &Model, share: f64) -> Result<(Tensor, Tensor)> {
         let Self { values, mask, condition, sigma, noise } = self;
-        let loss = model.edm().loss(model.denoiser(), values, sigma, noise, Some(condition), Some(mask));
+        let Regression { input, level, target } = model.edm().regression(values, sigma, noise);
+        if let Some((output, pass)) = model.denoiser().learn(&input, &level, Some(condition)) {
+            let error = (output - target) * mask;
+            // The mask is 0 or 1, so it may be applied before squaring.
+            let loss = error.square().mean(None::<Kind>) * share;
+            let gradient = model.parameters().empty_gradient()?;
+            pass.backward(&(error * (2.0 * share / input.numel() as f64)), &gradient)?;
+            return Ok((loss, gradient.into_values()));
+        }
+        let loss = model.edm().loss(model.denoiser(), values, sigma, noise, Some(condition), Some(mask)) * share;
         let gradient = model.parameters().gradient(&loss)?;
         Ok((loss.detach(), gradient))
     }
 }
+
+/// A part of a batch, and its share of the whole.
+type Job = (TrainingBatch, f64);
 
 /// Threads that hold replicas of one model; its weights are shared, not copied.
 ///
@@ -55,7 +44,7 @@ impl TrainingBatch {
 pub(super) struct Replicas(Vec<Replica>);
 
 struct Replica {
-    jobs: Option<Sender<TrainingBatch>>,
+    jobs: Option<Sender<Job>>,
     answers: Receiver<Result<(Tensor, Tensor)>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -66,37 +55,38 @@ impl Replicas {
         (0..count).map(|number| Replica::start(model, number, threads)).collect::<Result<_>>().map(Self)
     }
 
-    /// Loss and gradient of `batch`: this thread takes the first part, each replica one of the others. The parts are
-    /// summed in order, so the result does not depend on timing.
-    pub(super) fn gradient(&mut self, model: &Model, batch: &TrainingBatch) -> Result<(Tensor, Tensor)> {
+    /// Loss of `batch`, its gradient and the gradient's norm: this thread takes the first part, each replica one of the
+    /// others. The parts are summed in order, so the result does not depend on timing.
+    pub(super) fn gradient(&mut self, model: &Model, batch: &TrainingBatch) -> Result<(Tensor, Tensor, Tensor)> {
         let (rows, parts) = (batch.rows(), self.0.len() as i64 + 1);
         let bound = |part: i64| rows * part / parts;
+        let job = |part: i64| {
+            let count = bound(part + 1) - bound(part);
+            (batch.part(bound(part), count), count as f64 / rows as f64)
+        };
         for (part, replica) in (1..).zip(&mut self.0) {
-            let job = batch.part(bound(part), bound(part + 1) - bound(part));
             // A thread that is gone says why when its answer is asked for.
-            let _ = replica.jobs.as_ref().map(|jobs| jobs.send(job));
+            let _ = replica.jobs.as_ref().map(|jobs| jobs.send(job(part)));
         }
-        let own = batch.part(0, bound(1)).gradient(model);
+        let (part, share) = job(0);
+        let own = part.gradient(model, share);
         // All parts are awaited, whatever came of one: the weights must not change under a thread that still reads.
         let others: Vec<_> = self.0.iter_mut().map(Replica::answer).collect();
         let (mut loss, mut gradient) = own?;
-        let share = |part: i64| (bound(part + 1) - bound(part)) as f64 / rows as f64;
-        if parts > 1 {
-            loss *= share(0);
-            gradient *= share(0);
-        }
-        for (part, other) in (1..).zip(others) {
+        let mut others_gradients = Vec::with_capacity(others.len());
+        for other in others {
             let (other_loss, other_gradient) = other?;
-            loss += other_loss * share(part);
-            gradient += other_gradient * share(part);
+            loss += other_loss;
+            others_gradients.push(other_gradient);
         }
-        Ok((loss.to_kind(Kind::Float), gradient))
+        let norm = add_up(&mut gradient, &others_gradients)?;
+        Ok((loss.to_kind(Kind::Float), gradient, norm))
     }
 }
 
 impl Replica {
     fn start(model: &Model, number: usize, threads: usize) -> Result<Self> {
-        let (jobs, inbox) = bounded::<TrainingBatch>(1);
+        let (jobs, inbox) = bounded::<Job>(1);
         let (outbox, answers) = bounded(1);
         let shared = model.shared();
         let work = move || {
@@ -105,8 +95,8 @@ impl Replica {
                 Ok(replica) => replica,
                 Err(error) => return drop(outbox.send(Err(error))),
             };
-            for job in inbox {
-                if outbox.send(job.gradient(&replica)).is_err() {
+            for (part, share) in inbox {
+                if outbox.send(part.gradient(&replica, share)).is_err() {
                     return;
                 }
             }

@@ -31,7 +31,13 @@ impl Schedule {
     /// `steps` levels from where a window noised to `mu` starts in the paper's schedule of 128 steps down to
     /// `sigma_min`, then 0. So `mu` means the same amount of noise for every number of steps.
     pub fn partial(edm: &Edm, steps: usize, mu: f64) -> Self {
-        Self::between(edm, Self::tail(edm, REFERENCE_STEPS, mu).start(), steps)
+        Self::ending(edm, steps, mu, edm.sigma_min)
+    }
+
+    /// The same down to `lowest` instead of `sigma_min`.
+    pub fn ending(edm: &Edm, steps: usize, mu: f64, lowest: f64) -> Self {
+        let start = Self::tail(edm, REFERENCE_STEPS, mu).start();
+        Self::between(&Edm { sigma_min: lowest, ..*edm }, start, steps)
     }
 
     /// `steps` levels from `start` to `sigma_min`, then 0; 0 follows at once on a start that is not above `sigma_min`.
@@ -130,6 +136,8 @@ mod tests {
             // Fewer steps start from the same noise.
             let partial = Schedule::partial(&edm, 10, mu);
             assert_eq!((partial.start(), partial.steps()), (tail.start(), 10));
+            let ending = Schedule::ending(&edm, 10, mu, 0.01);
+            assert_eq!((ending.start(), ending.steps(), ending.sigmas()[9]), (tail.start(), 10, 0.01));
         }
     }
 

@@ -33,6 +33,10 @@ pub enum Solver {
         /// earlier steps.
         #[serde(default)]
         eta: f64,
+        /// Lowest noise level before 0; 0 stands for the model's own (`sigma_min`). What a level below a twentieth of the
+        /// data's deviation removes can hardly be seen, so few steps are better spent above it.
+        #[serde(default)]
+        lowest: f64,
     },
 }
 
@@ -86,6 +90,9 @@ impl Solver {
             Self::DpmSolver { eta, .. } if !(eta.is_finite() && eta >= 0.0) => {
                 refuse("eta", format!("must be 0 or more, is {eta}"))
             }
+            Self::DpmSolver { lowest, .. } if !(lowest.is_finite() && lowest >= 0.0) => {
+                refuse("lowest", format!("must be 0 or more, is {lowest}"))
+            }
             _ => Ok(()),
         }
     }
@@ -94,6 +101,7 @@ impl Solver {
     pub fn schedule(&self, edm: &Edm, mu: f64) -> Schedule {
         match *self {
             Self::StochasticHeun { steps, .. } => Schedule::tail(edm, steps, mu),
+            Self::DpmSolver { steps, lowest, .. } if lowest > 0.0 => Schedule::ending(edm, steps, mu, lowest),
             Self::Heun { steps } | Self::DpmSolver { steps, .. } => Schedule::partial(edm, steps, mu),
         }
     }
@@ -222,8 +230,8 @@ mod tests {
             churn: Churn { amount: 80.0, sigma_min: 0.05, sigma_max: 50.0, noise: 1.003 },
         },
         Solver::Heun { steps: 4 },
-        Solver::DpmSolver { steps: 5, eta: 0.0 },
-        Solver::DpmSolver { steps: 5, eta: 1.0 },
+        Solver::DpmSolver { steps: 5, eta: 0.0, lowest: 0.0 },
+        Solver::DpmSolver { steps: 5, eta: 1.0, lowest: 0.0 },
     ];
 
     /// Ends so low that stopping there costs nothing.
@@ -257,7 +265,7 @@ mod tests {
         let solvers: [(&str, Make); 3] = [
             ("Heun", |steps| Solver::Heun { steps }),
             ("Heun without churn", |steps| Solver::StochasticHeun { steps, churn: Churn::none() }),
-            ("DPM-Solver++(2M)", |steps| Solver::DpmSolver { steps, eta: 0.0 }),
+            ("DPM-Solver++(2M)", |steps| Solver::DpmSolver { steps, eta: 0.0, lowest: 0.0 }),
         ];
         for (name, make) in solvers {
             for mu in [0.5, 1.0] {
@@ -280,9 +288,9 @@ mod tests {
         // 49,152 numbers know the variance to 0.6%; the rest is the solver's own error, of second order for DPM-Solver.
         for (solver, tolerance) in [
             (Solver::default(), 0.04),
-            (Solver::DpmSolver { steps: 128, eta: 1.0 }, 0.02),
-            (Solver::DpmSolver { steps: 64, eta: 1.0 }, 0.04),
-            (Solver::DpmSolver { steps: 64, eta: 0.5 }, 0.03),
+            (Solver::DpmSolver { steps: 128, eta: 1.0, lowest: 0.0 }, 0.02),
+            (Solver::DpmSolver { steps: 64, eta: 1.0, lowest: 0.0 }, 0.04),
+            (Solver::DpmSolver { steps: 64, eta: 0.5, lowest: 0.0 }, 0.03),
         ] {
             let mut noise = WindowNoise::new(seeds.clone(), 32, 24, Device::Cpu);
             let request =
@@ -307,7 +315,7 @@ mod tests {
             let out = solver.sample(&gaussian, &edm, &request, &mut noise, &mut |_, _| Ok(())).unwrap();
             (out.to_kind(Kind::Double).var(true).double_value(&[]) / 0.25 - 1.0).abs()
         };
-        let few = error(Solver::DpmSolver { steps: 10, eta: 1.0 });
+        let few = error(Solver::DpmSolver { steps: 10, eta: 1.0, lowest: 0.0 });
         // Half of its 11 steps are left from the middle: 11 evaluations.
         let paper = error(Solver::StochasticHeun { steps: 11, churn: Churn::default() });
         assert!(few < 0.35 && paper > 2.0 * few, "{few} and {paper}");
@@ -339,7 +347,7 @@ mod tests {
         for solver in [
             Solver::StochasticHeun { steps: 32, churn: Churn::default() },
             Solver::Heun { steps: 24 },
-            Solver::DpmSolver { steps: 32, eta: 1.0 },
+            Solver::DpmSolver { steps: 32, eta: 1.0, lowest: 0.0 },
         ] {
             let out = sample(solver, Some(Inpainting { windows: &windows, known: &known }));
             let column = |out: &Tensor, row, column| out.select(1, row).select(1, column);
@@ -400,7 +408,7 @@ mod tests {
         let windows = normal(7, &[2, 4, 2]);
         for (solver, passes) in [
             (Solver::Heun { steps: 6 }, 11),
-            (Solver::DpmSolver { steps: 6, eta: 1.0 }, 6),
+            (Solver::DpmSolver { steps: 6, eta: 1.0, lowest: 0.0 }, 6),
             (Solver::StochasticHeun { steps: 128, churn: Churn::default() }, 127),
         ] {
             let gaussian = Gaussian::new(edm, 0.5, 0.3);
@@ -449,7 +457,7 @@ mod tests {
             }
         }
         assert!(run(Solver::Heun { steps: 0 }, 0.5, usize::MAX).is_err());
-        assert!(run(Solver::DpmSolver { steps: 5, eta: -1.0 }, 0.5, usize::MAX).is_err());
+        assert!(run(Solver::DpmSolver { steps: 5, eta: -1.0, lowest: 0.0 }, 0.5, usize::MAX).is_err());
     }
 
     #[test]
@@ -459,7 +467,10 @@ mod tests {
             assert_eq!(serde_json::from_str::<Solver>(&text).unwrap(), solver, "{text}");
         }
         let read = |text| serde_json::from_str::<Solver>(text);
-        assert_eq!(read(r#"{"kind": "dpm_solver", "steps": 10}"#).unwrap(), Solver::DpmSolver { steps: 10, eta: 0.0 });
+        assert_eq!(
+            read(r#"{"kind": "dpm_solver", "steps": 10}"#).unwrap(),
+            Solver::DpmSolver { steps: 10, eta: 0.0, lowest: 0.0 }
+        );
         assert_eq!(read(r#"{"kind": "stochastic_heun", "steps": 128}"#).unwrap(), Solver::default());
         assert!(read(r#"{"kind": "dpm_solver", "steps": 10, "etta": 1}"#).is_err());
     }

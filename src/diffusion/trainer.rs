@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rand::RngExt;
-use replay::{Seed, fill_normal};
+use replay::Seed;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
-use super::denoiser::Condition;
+use super::batch::TrainingBatch;
+use super::batch::{Ahead, Draw};
 use super::ema::{Ema, EmaConfig};
 use super::model::{Model, ModelConfig, Snapshot};
-use super::replica::{Replicas, TrainingBatch};
-use crate::training::{AdamW, AdamWConfig, Checkpoint, RateSchedule, clip, norm};
+use super::replica::Replicas;
+use crate::training::{AdamW, AdamWConfig, Checkpoint, RateSchedule, clip};
 use crate::{Error, Result, native, tensor};
 
 /// What a diffusion model learns from: windows of numbers, each with one condition.
@@ -88,7 +88,7 @@ pub struct StepReport {
 pub struct Trainer {
     config: TrainerConfig,
     seed: Seed,
-    examples: Arc<dyn Examples>,
+    batches: Ahead,
     model: Model,
     replicas: Replicas,
     optimizer: AdamW,
@@ -118,6 +118,9 @@ impl Trainer {
         if examples.is_empty() {
             return Err(Error::Replay(replay::Error::Empty));
         }
+        let TrainerConfig { batch, condition_dropout, .. } = config;
+        let draw = Draw { examples, model: model.clone(), seed, batch, condition_dropout };
+        let batches = Ahead::new(draw, device);
         let model = Model::new(model, seed.fork("weights", 0), device)?;
         let parts = if device.is_cuda() { 1 } else { config.parts };
         let threads = (std::thread::available_parallelism().map_or(1, usize::from) / parts).max(1);
@@ -127,7 +130,7 @@ impl Trainer {
         let replicas = Replicas::start(&model, parts - 1, threads)?;
         let optimizer = AdamW::new(config.optimizer.clone(), model.parameters().values());
         let ema = Ema::new(config.ema.clone(), model.parameters().values());
-        Ok(Self { config, seed, examples, model, replicas, optimizer, ema, step: 0 })
+        Ok(Self { config, seed, batches, model, replicas, optimizer, ema, step: 0 })
     }
 
     /// A trainer that goes on from the checkpoint at `path`; fails where it is of another training.
@@ -209,48 +212,14 @@ impl Trainer {
 
     /// One step; fails where the loss or its gradient is not finite, with the weights as they were.
     pub fn step(&mut self) -> Result<StepReport> {
-        let batch = self.batch(self.step)?;
+        let batch = self.batches.take(self.step)?;
         self.step_on(&batch)
     }
 
-    /// The batch of step `step` (counted from 0), a function of the seed alone.
-    fn batch(&self, step: u64) -> Result<TrainingBatch> {
-        let mut rng = self.seed.fork("step", step).rng();
-        let (rows, dim) = (self.model.config().rows, self.model.config().row_dim);
-        let (count, size) = (self.config.batch, rows * dim);
-        let (mut values, mut mask) = (vec![0.0; count * size], vec![0.0; count * size]);
-        let mut conditions = vec![0.0; count];
-        for ((values, mask), condition) in
-            values.chunks_exact_mut(size).zip(mask.chunks_exact_mut(size)).zip(&mut conditions)
-        {
-            *condition = self.examples.read(rng.random_range(0..self.examples.len()), values, mask);
-        }
-        self.model.config().normalizer.normalize(&mut values);
-        self.model.config().condition.normalize(&mut conditions);
-        let keep = |_| if rng.random::<f64>() < self.config.condition_dropout { 0.0 } else { 1.0 };
-        let keep: Vec<f32> = (0..count).map(keep).collect();
-        let (mut sigma, mut noise) = (vec![0.0; count], vec![0.0; count * size]);
-        fill_normal(&mut rng, &mut sigma);
-        fill_normal(&mut rng, &mut noise);
-        sigma.iter_mut().for_each(|s| *s = self.model.edm().training_sigma(f64::from(*s)) as f32);
-        let device = self.model.device();
-        let (b, t, d) = (count as i64, rows as i64, dim as i64);
-        Ok(TrainingBatch {
-            values: tensor::from_host(&values, &[b, t, d], device)?,
-            mask: tensor::from_host(&mask, &[b, t, d], device)?,
-            condition: Condition {
-                value: tensor::from_host(&conditions, &[b, 1], device)?,
-                keep: Some(tensor::from_host(&keep, &[b, 1], device)?),
-            },
-            sigma: tensor::from_host(&sigma, &[b], device)?,
-            noise: tensor::from_host(&noise, &[b, t, d], device)?,
-        })
-    }
-
     fn step_on(&mut self, batch: &TrainingBatch) -> Result<StepReport> {
-        let (loss, mut gradient) = self.replicas.gradient(&self.model, batch)?;
+        let (loss, gradient, norm) = self.replicas.gradient(&self.model, batch)?;
         // One transfer for both numbers: on a GPU each is a wait.
-        let both = Tensor::f_stack(&[loss, norm(&gradient)?], 0)?;
+        let both = Tensor::f_stack(&[loss, norm], 0)?;
         let both = tensor::to_host(&both)?;
         let (loss, norm) = (f64::from(both[0]), f64::from(both[1]));
         let step = self.step + 1;
@@ -259,10 +228,9 @@ impl Trainer {
                 return Err(Error::Diverged { step, quantity, value });
             }
         }
-        clip(&mut gradient, norm, self.config.clip)?;
         let rate = self.config.learning_rate * self.config.schedule.factor(self.step, self.config.steps);
-        self.optimizer.step(self.model.parameters_mut().values_mut(), &gradient, rate)?;
-        self.ema.update(self.model.parameters().values(), step)?;
+        let (weights, scale) = (self.model.parameters_mut().values_mut(), clip(norm, self.config.clip));
+        self.optimizer.step_averaged(weights, &gradient, scale, rate, self.ema.due(step))?;
         self.step = step;
         Ok(StepReport { step, loss, gradient_norm: norm })
     }

@@ -1,9 +1,8 @@
 //! Doubt about generated windows, from networks that learned the task's dynamics from real ones.
 
-use replay::{Dataset, Seed, Transition, Windows};
+use replay::{Dataset, Seed, Transition, Windows, column_moments};
 
 use super::regression::{Problem, Regression};
-use super::scale::moments;
 use super::split::Split;
 use super::{EnsembleConfig, LeaveOut};
 use crate::augment::{BoxError, Check, Parts};
@@ -65,8 +64,7 @@ impl Ensemble {
         let (held, learned) = (split.held_rows(), split.learned);
         let problem = Problem { inputs, targets, dims: (o + a, o), learned, held };
         let regression = Regression::learn(&problem, &config.network, seed.fork("network", 0))?;
-        let all: Vec<usize> = (0..dataset.len()).collect();
-        let (_, deviations) = moments(dataset.observations(), o, &all);
+        let (_, deviations) = column_moments(o, dataset.observations().chunks_exact(o));
         let scale = deviations.into_iter().map(|std| std.max(STD_FLOOR)).collect();
         let mut ensemble = Self { config: config.clone(), seed, regression, scale, real: Vec::new() };
         for stretch in split.held {

@@ -1,5 +1,7 @@
 //! Columns of numbers with mean 0 and standard deviation 1.
 
+use replay::column_moments;
+
 /// Mean and standard deviation of each of `D` columns.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scale {
@@ -11,13 +13,14 @@ pub(super) struct Scale {
 impl Scale {
     /// Of the given rows of a row-major matrix of `dim` columns.
     pub fn of(values: &[f32], dim: usize, rows: &[usize]) -> Self {
-        let (mean, mut std) = moments(values, dim, rows);
+        let (mean, mut std) = column_moments(dim, rows.iter().map(|row| &values[row * dim..][..dim]));
         for (s, m) in std.iter_mut().zip(&mean) {
             // What f32 makes of a constant is no variation.
             *s = if *s > 1e-6 * m.abs().max(1e-6) { *s } else { 1.0 };
         }
         Self { mean, std }
     }
+
     /// Rows in these units.
     pub fn apply(&self, values: &[f32]) -> Vec<f32> {
         let mut scaled = Vec::with_capacity(values.len());
@@ -32,23 +35,6 @@ impl Scale {
     pub fn undo(&self, column: usize, value: f32) -> f64 {
         f64::from(value) * self.std[column] + self.mean[column]
     }
-}
-
-/// Means and standard deviations of the columns over the given rows, in two passes.
-pub(super) fn moments(values: &[f32], dim: usize, rows: &[usize]) -> (Vec<f64>, Vec<f64>) {
-    let count = rows.len().max(1) as f64;
-    let row = |row: usize| &values[row * dim..][..dim];
-    let (mut mean, mut std) = (vec![0.0; dim], vec![0.0; dim]);
-    for &at in rows {
-        mean.iter_mut().zip(row(at)).for_each(|(m, &v)| *m += f64::from(v) / count);
-    }
-    for &at in rows {
-        for ((s, m), &v) in std.iter_mut().zip(&mean).zip(row(at)) {
-            *s += (f64::from(v) - m).powi(2) / count;
-        }
-    }
-    std.iter_mut().for_each(|s| *s = s.sqrt());
-    (mean, std)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Measures quality: asks a simulator what really follows from each transition, and compares.
 
-use replay::{Batch, Dataset, Seed, States};
+use replay::{Batch, Dataset, Seed, States, column_moments};
 
 use super::quality::{
     Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Successor, Terminals, WindowReturn,
 };
 use super::report::{Floor, NamedQuality, QualityReport};
-use super::stats::{column_moments, mean, pearson};
+use super::stats::{mean, pearson};
 use super::{Error, Interval, Novelty, Result, Simulator, Summary, Transitions, Truth, novelty};
 
 /// Transitions that a simulator is asked about at a time.
@@ -36,7 +36,8 @@ impl<S: Simulator> QualityMeter<S> {
         if !(level > 0.0 && level < 1.0) {
             return Err(Error::invalid("bootstrap.level", format!("must be in (0, 1), not {level}")));
         }
-        let (_, deviations) = column_moments(dataset.observations(), dataset.spec().obs_dim);
+        let (_, deviations) =
+            column_moments(dataset.spec().obs_dim, dataset.observations().chunks_exact(dataset.spec().obs_dim));
         let scale = deviations.into_iter().map(|std| std.max(config.std_floor)).collect();
         Ok(Self { dataset: dataset.clone(), simulator, config, scale })
     }

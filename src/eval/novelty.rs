@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use rand::RngExt;
-use replay::{Dataset, Seed};
+use replay::{Dataset, Seed, column_moments};
 use serde::{Deserialize, Serialize};
 
 use super::nearest::Columns;
-use super::stats::column_moments;
 use super::{Bootstrap, Interval, Nearest, NearestIndex, Result, SearchOptions, Summary};
 use crate::native::DeviceChoice;
 
@@ -211,9 +210,11 @@ fn measure(
     let weights = |values: &[f32], dim: usize| -> Vec<f64> {
         match config.scale {
             NoveltyScale::Raw => vec![1.0; dim],
-            NoveltyScale::Dataset => {
-                column_moments(values, dim).1.iter().map(|std| std.max(config.std_floor).powi(-2)).collect()
-            }
+            NoveltyScale::Dataset => column_moments(dim, values.chunks_exact(dim))
+                .1
+                .iter()
+                .map(|std| std.max(config.std_floor).powi(-2))
+                .collect(),
         }
     };
     let (state_weights, action_weights) = (weights(dataset.observations(), o), weights(dataset.actions(), a));

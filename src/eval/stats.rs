@@ -64,28 +64,6 @@ pub fn pearson(x: &[f64], y: &[f64]) -> Option<f64> {
     correlates.then(|| (xy / (xx.sqrt() * yy.sqrt())).clamp(-1.0, 1.0))
 }
 
-/// Mean and (population) standard deviation of each column of a row-major `[N, dim]` matrix.
-pub(super) fn column_moments(values: &[f32], dim: usize) -> (Vec<f64>, Vec<f64>) {
-    let rows = values.len().checked_div(dim).unwrap_or(0) as f64;
-    let (mut means, mut squares) = (vec![0.0; dim], vec![0.0; dim]);
-    if dim == 0 {
-        return (means, squares);
-    }
-    for row in values.chunks_exact(dim) {
-        for (sum, &v) in means.iter_mut().zip(row) {
-            *sum += f64::from(v);
-        }
-    }
-    means.iter_mut().for_each(|m| *m /= rows);
-    for row in values.chunks_exact(dim) {
-        for ((sum, &v), m) in squares.iter_mut().zip(row).zip(&means) {
-            *sum += (f64::from(v) - m).powi(2);
-        }
-    }
-    squares.iter_mut().for_each(|s| *s = (*s / rows).sqrt());
-    (means, squares)
-}
-
 /// What a list of numbers looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
@@ -318,17 +296,6 @@ mod tests {
             prop_assert!(wide.low <= narrow.low && narrow.low <= narrow.high && narrow.high <= wide.high);
             let (least, most) = (sums.iter().copied().fold(f64::MAX, f64::min), sums.iter().copied().fold(f64::MIN, f64::max));
             prop_assert!(wide.low >= least / 3.0 - 1e-9 && wide.high <= most / 3.0 + 1e-9);
-        }
-
-        #[test]
-        fn column_moments_agree_with_plain_ones(values in prop::collection::vec(-1e3_f32..1e3, 2..40)) {
-            let rows: Vec<f32> = values.iter().flat_map(|&v| [v, 7.0 - 2.0 * v]).collect();
-            let (means, deviations) = column_moments(&rows, 2);
-            for column in 0..2 {
-                let plain: Vec<f64> = rows.iter().skip(column).step_by(2).map(|&v| f64::from(v)).collect();
-                prop_assert!((means[column] - mean(&plain)).abs() < 1e-9);
-                prop_assert!((deviations[column] - standard_deviation(&plain, 0)).abs() < 1e-9);
-            }
         }
     }
 }

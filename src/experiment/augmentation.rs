@@ -12,12 +12,11 @@ use tch::Device;
 
 use super::config::{AugmentationConfig, ModelAugmentation, OversampleAugmentation, Ratio};
 use crate::agents::Experience;
-use crate::augment::{Amendments, AugmentConfig, Augmented, Check, Learner, Mixed, Monitor, Pacing, Pool, Rejections};
+use crate::augment::{Amendments, AugmentConfig, Augmented, Check, Learner, Mixed, Monitor, Pool, Rejections};
 use crate::baselines::{Repeat, S4rl, S4rlBuffer};
-use crate::dynamics::{ensemble_check, reward_check};
 use crate::eval::{NoveltyConfig, Quality, QualityConfig, QualityMeter, Summary, Transitions, spread};
 use crate::method::{Method, MethodBuffer, pick};
-use crate::{Error, Result, dynamics_check, dynamics_repair};
+use crate::{Checks, Error, Result};
 
 /// Transitions of a window that the data is judged by, where no generated ones say how many they have.
 const HORIZON: usize = 31;
@@ -97,7 +96,8 @@ impl Begun {
 impl<M: Method + Default> ModelAugmentation<M> {
     fn building(&self, dataset: &Dataset, env: EnvId, places: Places<'_>, device: Device) -> Result<Begun> {
         let mut settings = self.settings.clone();
-        fill_exactly(&mut settings.augment_mut().pacing, self.transitions);
+        let pacing = &mut settings.augment_mut().pacing;
+        *pacing = pacing.clone().exactly(self.transitions);
         let folder = match (&self.folder, places.models) {
             (Some(folder), _) => folder.clone(),
             (None, None) => places.own.to_owned(),
@@ -120,16 +120,13 @@ impl<M: Method> ModelAugmentation<M> {
     /// What generated windows must pass, or are changed by, one after another. Rewards come first: the simulator's, where
     /// it puts transitions right, are the better ones.
     fn check(&self, dataset: &Dataset, env: EnvId) -> Result<Option<Check>> {
-        let seed = Seed::new(self.settings.augment().seed);
-        let rewards = self.reward_proxy.as_ref().map(|c| reward_check(dataset, c, seed.fork("reward_proxy", 0)));
-        let doubts = self.ensemble.as_ref().map(|c| ensemble_check(dataset, c, seed.fork("ensemble", 0)));
-        let simulator = || Oracle::new(env, None);
-        let physics = self.most_error.map(|most| match self.repair {
-            None => dynamics_check(dataset, simulator()?, most),
-            Some(repair) => dynamics_repair(dataset, simulator()?, most, repair),
-        });
-        let checks = [rewards, doubts, physics].into_iter().flatten().collect::<Result<Vec<_>>>()?;
-        Ok(checks.into_iter().reduce(Check::then))
+        let Self { reward_proxy, ensemble, most_error, repair, .. } = self;
+        let checks = Checks {
+            reward_proxy: reward_proxy.clone(),
+            ensemble: ensemble.clone(),
+            simulator: most_error.map(|most| (env, most, *repair)),
+        };
+        checks.learned(dataset, Seed::new(self.settings.augment().seed), &mut |_| ())
     }
 }
 
@@ -137,7 +134,7 @@ impl<M: Method> ModelAugmentation<M> {
 pub(super) fn drawn(drawn: &OversampleAugmentation, by: impl Learner + 'static, dataset: &Dataset) -> Result<Frozen> {
     let OversampleAugmentation { transitions, guide, seed, .. } = drawn;
     let mut config = AugmentConfig { guide: guide.clone(), seed: *seed, ..AugmentConfig::default() };
-    fill_exactly(&mut config.pacing, *transitions);
+    config.pacing = config.pacing.exactly(*transitions);
     let horizon = guide.horizon;
     let mut buffer = Augmented::new(dataset.clone(), Box::new(by), config)?;
     buffer.fill_to(*transitions)?;
@@ -149,12 +146,6 @@ pub(super) fn drawn(drawn: &OversampleAugmentation, by: impl Learner + 'static, 
         amended: buffer.status().amended,
         pool: buffer.pool(),
     })
-}
-
-/// Has a pool be filled with so many transitions and then rest, so that what it holds depends on nothing else.
-fn fill_exactly(pacing: &mut Pacing, transitions: u64) {
-    let minimum = pacing.minimum.min(transitions);
-    *pacing = Pacing { target: transitions, ahead: transitions, minimum, refresh: false, ..pacing.clone() };
 }
 
 impl Building {

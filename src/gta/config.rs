@@ -203,8 +203,8 @@ impl Default for GtaConfig {
                 ema: EmaConfig::PowerFunction { exponent: 8.0 },
                 ..Self::paper().trainer
             },
-            solver: Solver::DpmSolver { steps: 20, eta: 1.0 },
-            guidance: Guidance { above: 1.0, ..Guidance::default() },
+            solver: Solver::DpmSolver { steps: 8, eta: 1.5, lowest: 0.05 },
+            guidance: Guidance { above: 0.5, ..Guidance::default() },
             condition_units: ConditionUnits::Standardised,
             ..Self::paper()
         }

@@ -6,6 +6,7 @@
 mod buffer;
 mod export;
 mod learner;
+mod picked;
 mod sampling;
 mod watch;
 
@@ -19,9 +20,9 @@ use crate::augment::{AugmentConfig, Blueprint, Guide};
 use crate::diffusion::{Examples, ModelConfig, Snapshot, TrainerConfig};
 
 pub use buffer::{MethodBuffer, MethodBuilder};
-pub(crate) use buffer::{Picked, pick};
 pub use export::{Contents, Target};
 pub use learner::MethodLearner;
+pub(crate) use picked::{Picked, pick};
 pub(crate) use sampling::sample;
 pub use watch::{QualityRecord, QualityWatch};
 

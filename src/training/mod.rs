@@ -9,5 +9,6 @@ mod parameters;
 
 pub(crate) use checkpoint::{Checkpoint, write_atomically};
 pub(crate) use initializer::{Initializer, Layer};
+pub(crate) use optimizer::add_up;
 pub use optimizer::{AdamW, AdamWConfig, RateSchedule, clip, norm};
-pub use parameters::{Layout, Parameters};
+pub use parameters::{Gradient, Layout, Parameters};

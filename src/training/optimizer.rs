@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::adam_pass::Pass;
+use super::adam_pass::{Pass, add_on_host};
 use crate::Result;
 
 /// Settings of [`AdamW`].
@@ -60,6 +60,19 @@ impl AdamW {
 
     /// Moves `parameters` in place against `gradient`.
     pub fn step(&mut self, parameters: &mut Tensor, gradient: &Tensor, learning_rate: f64) -> Result<()> {
+        self.step_averaged(parameters, gradient, 1.0, learning_rate, None)
+    }
+
+    /// Moves `parameters` in place against `scale` times `gradient`, and then `average` by a share of its distance towards
+    /// them, in the same pass over memory.
+    pub fn step_averaged(
+        &mut self,
+        parameters: &mut Tensor,
+        gradient: &Tensor,
+        scale: f64,
+        learning_rate: f64,
+        mut average: Option<(&mut Tensor, f64)>,
+    ) -> Result<()> {
         let AdamWConfig { beta1, beta2, epsilon, weight_decay } = self.config;
         self.steps += 1;
         let correction = |beta: f64| 1.0 - beta.powi(self.steps.min(i32::MAX as u64) as i32);
@@ -74,10 +87,13 @@ impl AdamW {
             second: 1.0 - beta2,
             rate: learning_rate * root / correction(beta1),
             epsilon: epsilon * root,
+            scale,
         };
-        if pass.on_host(parameters, &mut self.first, &mut self.second, gradient) {
+        let also = average.as_mut().map(|(average, share)| (&mut **average, *share));
+        if pass.on_host(parameters, &mut self.first, &mut self.second, gradient, also) {
             return Ok(());
         }
+        let gradient = &if scale == 1.0 { gradient.shallow_clone() } else { gradient.f_mul_scalar(scale)? };
         let _ = self.first.f_lerp_(gradient, pass.first)?;
         let _ = self.second.f_lerp_(&gradient.f_square()?, pass.second)?;
         let mut update = self.second.f_sqrt()?;
@@ -85,8 +101,23 @@ impl AdamW {
         let mut update = self.first.f_div(&update)?;
         let _ = update.f_mul_scalar_(pass.rate)?;
         let _ = parameters.f_sub_(&update)?;
+        if let Some((average, share)) = average {
+            let _ = average.f_lerp_(parameters, share)?;
+        }
         Ok(())
     }
+}
+
+/// Adds `others` to `gradient`, and gives the Euclidean norm of the sum, a scalar tensor.
+pub(crate) fn add_up(gradient: &mut Tensor, others: &[Tensor]) -> Result<Tensor> {
+    let _guard = tch::no_grad_guard();
+    if let Some(norm) = add_on_host(gradient, others) {
+        return Ok(Tensor::from(norm as f32));
+    }
+    for other in others {
+        let _ = gradient.f_add_(other)?;
+    }
+    norm(gradient)
 }
 
 /// Euclidean norm of `gradient`, a scalar tensor.
@@ -96,13 +127,10 @@ pub fn norm(gradient: &Tensor) -> Result<Tensor> {
     Ok(gradient.f_square()?.f_sum(gradient.kind())?.f_sqrt()?)
 }
 
-/// Shortens `gradient` in place to norm `longest` where its norm, `norm`, is larger.
-pub fn clip(gradient: &mut Tensor, norm: f64, longest: f64) -> Result<()> {
-    if norm > longest {
-        // The small number is PyTorch's, so that clipped steps agree to the last digits.
-        let _ = gradient.f_mul_scalar_(longest / (norm + 1e-6))?;
-    }
-    Ok(())
+/// What a gradient of norm `norm` is multiplied with to be no longer than `longest`.
+pub fn clip(norm: f64, longest: f64) -> f64 {
+    // The small number is PyTorch's, so that clipped steps agree to the last digits.
+    if norm > longest { longest / (norm + 1e-6) } else { 1.0 }
 }
 
 /// How the learning rate moves with the step.

@@ -83,11 +83,43 @@ impl Parameters {
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
+    /// A gradient to be written part by part.
+    pub fn empty_gradient(&self) -> Result<Gradient> {
+        let _guard = tch::no_grad_guard();
+        Ok(Gradient { values: self.flat.f_empty_like()?, weights: self.flat.shallow_clone() })
+    }
+
     /// Overwrites all trainable weights.
     pub fn load(&mut self, values: &[f32], device: Device) -> Result<()> {
         let source = tensor::from_host(values, &[self.len() as i64], device)?;
         tch::no_grad(|| self.flat.copy_(&source));
         Ok(())
+    }
+}
+
+/// A gradient with respect to all weights of a network, `[P]`, that is written part by part.
+#[derive(Debug)]
+pub struct Gradient {
+    values: Tensor,
+    weights: Tensor,
+}
+
+impl Gradient {
+    /// The place of one weight's gradient: a view shaped like `weight`.
+    ///
+    /// # Panics
+    /// If `weight` is not one of the network's.
+    pub fn of(&self, weight: &Tensor) -> Tensor {
+        // Weights are views of one vector, so where one begins says which it is.
+        let bytes = (weight.data_ptr() as usize).wrapping_sub(self.weights.data_ptr() as usize);
+        let (start, length) = (bytes / self.weights.kind().elt_size_in_bytes(), weight.numel());
+        assert!(start + length <= self.values.numel(), "a weight of another network");
+        self.values.narrow(0, start as i64, length as i64).view(weight.size().as_slice())
+    }
+
+    /// The vector, `[P]`.
+    pub fn into_values(self) -> Tensor {
+        self.values
     }
 }
 

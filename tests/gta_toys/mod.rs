@@ -42,7 +42,7 @@ pub fn tiny(workers: usize) -> GtaConfig {
         },
         denoiser: DenoiserConfig::WindowMixer(mixer),
         trainer: TrainerConfig { steps: 60, batch: 32, ..defaults.trainer },
-        solver: Solver::DpmSolver { steps: 4, eta: 1.0 },
+        solver: Solver::DpmSolver { steps: 4, eta: 1.0, lowest: 0.0 },
         checkpoint_every: 20,
         ..GtaConfig::default()
     }

@@ -83,7 +83,7 @@ impl Default for SynthErConfig {
                 ema: EmaConfig::PowerFunction { exponent: 8.0 },
                 ..paper.trainer
             },
-            solver: Solver::DpmSolver { steps: 20, eta: 1.0 },
+            solver: Solver::DpmSolver { steps: 20, eta: 1.0, lowest: 0.0 },
             ..paper
         }
     }

@@ -3,30 +3,33 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use gta::envs::EnvId;
 use gta::native::DeviceChoice;
 
 use super::Assignment;
+use crate::cli::bench::Preset;
 
-/// Measure how many updates a second each agent makes on this machine.
+/// Measure how fast everything is on this machine.
 ///
-/// On random data of HalfCheetah's sizes (17-d observations, 6-d actions), sampling included. Prints the median over
-/// the rounds, the slowest and the fastest. With --novelty, how many nearest rows a second the search behind it finds,
-/// for data without and with structure.
+/// On random data of HalfCheetah's sizes (17-d observations, 6-d actions). Prints for each figure its median over the rounds,
+/// the slowest and the fastest; with --json one JSON object a line.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  gta bench
-  gta bench --agents td3_bc,iql --batch 1024 --threads 1
-  gta bench --json > bench.json
-  gta bench --novelty --threads 2 --rounds 3")]
+  gta bench training sampling
+  gta bench agents --agents td3_bc,iql --batch 1024 --threads 1
+  gta bench --json > bench.jsonl      # all there is; about ten minutes on two cores
+  gta bench novelty --threads 2 --rounds 3")]
 pub struct BenchArgs {
-    /// Measure the exact search for nearest rows instead: queries a second.
-    #[arg(long, conflicts_with_all = ["agents", "batch", "seconds"])]
-    pub novelty: bool,
-    /// Rows that are searched for, in each round.
-    #[arg(long, value_name = "N", default_value = "4096", requires = "novelty")]
+    /// What to measure [default: all].
+    #[arg(value_name = "WHAT")]
+    pub what: Vec<BenchGroup>,
+    /// Settings whose training and sampling are measured, separated by commas.
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "compact,paper")]
+    pub presets: Vec<Preset>,
+    /// Rows that are searched for at a time, for novelty.
+    #[arg(long, value_name = "N", default_value = "4096")]
     pub queries: NonZeroUsize,
     /// Agents, separated by commas.
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', default_value = "bc,td3_bc,iql,cql,mcq,dt,rebrac")]
@@ -34,7 +37,7 @@ pub struct BenchArgs {
     /// Batch sizes, separated by commas.
     #[arg(long, value_name = "N,..", value_delimiter = ',', default_value = "256,1024")]
     pub batch: Vec<NonZeroUsize>,
-    /// Threads inside one operation, instead of the usual number.
+    /// Threads, instead of the usual number.
     #[arg(long, value_name = "N")]
     pub threads: Option<NonZeroUsize>,
     /// Seconds a round lasts.
@@ -43,12 +46,37 @@ pub struct BenchArgs {
     /// Rounds for each figure.
     #[arg(long, value_name = "N", default_value = "7")]
     pub rounds: NonZeroUsize,
-    /// Transitions to sample from, or to search among [default: 100,000; with --novelty a million]
+    /// Transitions to learn and sample from, or to search among [default: 100,000; a million for buffers and novelty]
     #[arg(long, value_name = "N")]
     pub rows: Option<NonZeroUsize>,
-    /// Where the agents (or searches) compute: auto, cpu, cuda or cuda:N.
+    /// Where to compute: auto, cpu, cuda or cuda:N.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
+}
+
+/// What `gta bench` can measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchGroup {
+    /// Training steps of diffusion models.
+    Training,
+    /// Transitions sampled from diffusion models.
+    Sampling,
+    /// Pools filled, by workers and by the size of the data.
+    Pool,
+    /// Transitions that buffers hand out.
+    Buffer,
+    /// Transitions that the simulator judges.
+    Oracle,
+    /// Updates of agents.
+    Agents,
+    /// Nearest rows found.
+    Novelty,
+}
+
+impl BenchGroup {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Training, Self::Sampling, Self::Pool, Self::Buffer, Self::Oracle, Self::Agents, Self::Novelty];
 }
 
 /// Train and evaluate agents as a TOML file says.

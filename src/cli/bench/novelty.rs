@@ -1,17 +1,12 @@
-//! `gta bench --novelty`: how many nearest rows a second the exact search finds.
+//! How many nearest rows a second the exact search finds.
 
-use std::fmt::Write as _;
-use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use anyhow::Result;
 use gta::eval::{NearestIndex, SearchOptions};
-use gta::native::{self, DeviceChoice};
 use gta::replay::{Seed, fill_normal};
-use serde::Serialize;
-use serde_json::json;
 
-use super::{ACTION_DIM, BenchArgs, Console, OBS_DIM};
+use super::{ACTION_DIM, OBS_DIM, Plan, Show, memory_mb};
 
 /// Numbers of a row: an observation and an action.
 const DIM: usize = OBS_DIM + ACTION_DIM;
@@ -26,7 +21,7 @@ const STEP: f32 = 0.05;
 
 /// Kinds of data and queries. `examples/faiss_novelty.py` draws from the same distributions.
 const KINDS: [(&str, Kind); 3] =
-    [("gaussian", Kind::Gaussian), ("correlated", Kind::Correlated), ("beside data", Kind::Beside)];
+    [("gaussian", Kind::Gaussian), ("correlated", Kind::Correlated), ("beside", Kind::Beside)];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -38,71 +33,25 @@ enum Kind {
     Beside,
 }
 
-/// What to search, and how often.
-pub struct Plan {
-    rows: usize,
-    queries: usize,
-    rounds: usize,
-    threads: NonZeroUsize,
-    device: DeviceChoice,
-}
-
-impl Plan {
-    /// What was asked for.
-    pub fn new(args: &BenchArgs) -> Self {
-        Self {
-            rows: args.rows.map_or(ROWS, usize::from),
-            queries: args.queries.into(),
-            rounds: args.rounds.into(),
-            threads: args.threads.or_else(|| NonZeroUsize::new(native::threads())).unwrap_or(NonZeroUsize::MIN),
-            device: args.device,
-        }
-    }
-
-    /// Measures, one kind of data after the other.
-    pub fn run(self, console: &Console) -> Result<()> {
-        let (mut figures, mut text) = (Vec::new(), String::new());
-        for (name, kind) in KINDS {
-            let figure = self.measure(name, kind)?;
-            console.remark(figure.line());
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{}", figure.line());
-            figures.push(figure);
-        }
-        let object = json!({
-            "threads": self.threads, "rounds": self.rounds, "rows": self.rows, "queries": self.queries, "dim": DIM,
-            "peak_memory_mb": peak_memory_mb(), "figures": figures,
-        });
-        console.result(&object, text.trim_end())
-    }
-
-    fn measure(&self, data: &'static str, kind: Kind) -> Result<Figure> {
-        let (rows, queries) = kind.draw(self.rows, self.queries);
-        let options = SearchOptions { threads: Some(self.threads), device: self.device };
+/// Measures, one kind of data after the other.
+pub(super) fn searches(plan: &Plan, show: &Show) -> Result<()> {
+    for (name, kind) in KINDS {
+        let (rows, queries) = kind.draw(plan.rows.unwrap_or(ROWS), plan.queries);
+        let options = SearchOptions { threads: Some(plan.threads), device: plan.device };
         let start = Instant::now();
         let index = NearestIndex::new(&rows, DIM, None, options)?;
         let build_seconds = start.elapsed().as_secs_f64();
-        // The first searches warm the caches, and a GPU's choice of kernels.
-        index.search(&queries[..self.queries.min(64) * DIM])?;
-        let (mut rates, busy) = (Vec::new(), processor_seconds());
-        for _ in 0..self.rounds {
-            let start = Instant::now();
+        let figure = plan.measure(format!("novelty.{name}"), "queries/s", || {
             index.search(&queries)?;
-            rates.push(self.queries as f64 / start.elapsed().as_secs_f64());
-        }
-        let searched = (self.rounds * self.queries) as f64;
-        let cpu_ms = busy.zip(processor_seconds()).map(|(before, now)| 1e3 * (now - before) / searched);
-        rates.sort_by(f64::total_cmp);
-        Ok(Figure {
-            data,
-            unit: "queries/s",
-            median: rates[rates.len() / 2],
-            least: rates[0],
-            most: rates[rates.len() - 1],
-            cpu_ms,
-            build_seconds,
-        })
+            Ok(plan.queries as f64)
+        })?;
+        let figure = figure.with("build_s", build_seconds);
+        show(match memory_mb("VmHWM") {
+            Some(peak) => figure.with("peak_memory_mb", peak),
+            None => figure,
+        })?;
     }
+    Ok(())
 }
 
 impl Kind {
@@ -140,46 +89,6 @@ impl Kind {
     }
 }
 
-/// Queries a second on one kind of data, over all rounds.
-#[derive(Debug, Serialize)]
-struct Figure {
-    data: &'static str,
-    unit: &'static str,
-    median: f64,
-    least: f64,
-    most: f64,
-    /// Time that all threads together computed for one query, in milliseconds: comparable on a busy machine, too.
-    cpu_ms: Option<f64>,
-    /// What making the index took, once for all rounds.
-    build_seconds: f64,
-}
-
-impl Figure {
-    fn line(&self) -> String {
-        let Self { data, unit, median, least, most, cpu_ms, build_seconds } = self;
-        let cpu = cpu_ms.map_or_else(String::new, |ms| format!("  {ms:>6.3} ms of CPU each"));
-        format!(
-            "{data:<12}  {median:>8.0} {unit} ({least:.0} to {most:.0}){cpu}, after {build_seconds:.1} s of building"
-        )
-    }
-}
-
-/// Seconds that this process has computed so far, ended threads included, where the system tells (Linux).
-fn processor_seconds() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // After the name, which may hold anything, fields 14 and 15 of the line: user and system time, in hundredths.
-    let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
-    Some(ticks as f64 * 1e-2)
-}
-
-/// The most memory that this process held so far, where the system tells (Linux).
-fn peak_memory_mb() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1.024e-3)
-}
-
 #[cfg(test)]
 mod tests {
     use gta::eval::nearest;
@@ -199,14 +108,5 @@ mod tests {
         // Independent rows differ by twice the variance in each number, and the nearest of 2,000 by less than half of it.
         assert!(mean(Kind::Correlated) > 5.0 * step && mean(Kind::Correlated) < mean(Kind::Gaussian));
         assert!((10.0..25.0).contains(&mean(Kind::Gaussian)));
-    }
-
-    #[test]
-    fn a_small_run_has_all_its_figures() {
-        let options = (NonZeroUsize::MIN, DeviceChoice::Cpu);
-        let plan = Plan { rows: 300, queries: 20, rounds: 3, threads: options.0, device: options.1 };
-        let figure = plan.measure("gaussian", Kind::Gaussian).unwrap();
-        assert!(0.0 < figure.least && figure.least <= figure.median && figure.median <= figure.most);
-        assert!(figure.line().starts_with("gaussian "));
     }
 }

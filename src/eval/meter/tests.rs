@@ -96,7 +96,7 @@ fn real_data_is_perfect_from_states_and_nearly_so_from_observations() {
     assert_eq!((states.transitions, states.windows, states.excluded.total()), (8 * 7 * 6, 56, 0));
     assert_eq!(states.novelty.unwrap().both.max, 0.0);
     // Seen 1e-3 too fast: x is off by 1e-4 and v by 1e-3, the reward by 1e-3.
-    let (_, scale) = column_moments(dataset().observations(), 2);
+    let (_, scale) = column_moments(2, dataset().observations().chunks_exact(2));
     let expected = ((1e-4 / scale[0]).powi(2) + (1e-3 / scale[1]).powi(2)) / 2.0;
     let seen = floor.observations;
     assert!((seen.dynamic_mse.mean / expected - 1.0).abs() < 1e-2, "{} but {expected}", seen.dynamic_mse.mean);
@@ -122,7 +122,7 @@ fn errors_put_into_windows_are_found() {
         row[3] += 2.0;
     }
     let measured = meter().measure(&Transitions::of_windows(&windows)).unwrap();
-    let (_, scale) = column_moments(dataset().observations(), 2);
+    let (_, scale) = column_moments(2, dataset().observations().chunks_exact(2));
     let quality = &measured.quality;
     let expected = (3.0 / scale[0]).powi(2) / 2.0 / 3.0;
     assert!((quality.dynamic_mse.mean / expected - 1.0).abs() < 1e-2, "{} but {expected}", quality.dynamic_mse.mean);

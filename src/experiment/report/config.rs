@@ -17,7 +17,7 @@ use crate::{Error, Result};
 /// Transitions of a window, by which windows are counted.
 pub(super) const HORIZON: usize = 31;
 /// Training steps of GTA's compact model: a little more than three minutes on two cores (`examples/results/report.json`).
-const GTA_STEPS: u64 = 2_000;
+const GTA_STEPS: u64 = 3_000;
 /// Training steps of SynthER's compact model: half of that.
 const SYNTHER_STEPS: u64 = 4_000;
 /// GTA asks for this multiple of a prompt's return.

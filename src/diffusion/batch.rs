@@ -1,0 +1,161 @@
+//! What training steps learn from, drawn ahead in a thread of its own.
+
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, bounded};
+use rand::RngExt;
+use replay::{Seed, fill_normal};
+use tch::{Device, Tensor};
+
+use super::model::ModelConfig;
+use super::{Condition, Examples};
+use crate::{Error, Result, tensor};
+
+/// What one step, or a part of it, learns from, on the device.
+pub(super) struct TrainingBatch {
+    /// Clean windows, normalised, `[B, T, D]`.
+    pub(super) values: Tensor,
+    /// Which numbers count, `[B, T, D]`, each 0 or 1.
+    pub(super) mask: Tensor,
+    /// What each window is told, `[B, 1]`.
+    pub(super) condition: Condition,
+    /// Noise levels, `[B]`.
+    pub(super) sigma: Tensor,
+    /// Standard normal noise, `[B, T, D]`.
+    pub(super) noise: Tensor,
+}
+
+impl TrainingBatch {
+    /// Windows.
+    pub(super) fn rows(&self) -> i64 {
+        self.sigma.size()[0]
+    }
+
+    /// `rows` of the windows from `start` on, as views.
+    pub(super) fn part(&self, start: i64, rows: i64) -> Self {
+        self.map(|tensor| Ok(tensor.f_narrow(0, start, rows)?)).expect("a part lies within its batch")
+    }
+
+    fn on(&self, device: Device) -> Result<Self> {
+        self.map(|tensor| Ok(tensor.f_to_device(device)?))
+    }
+
+    fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let Self { values, mask, condition: Condition { value, keep }, sigma, noise } = self;
+        let condition = Condition { value: f(value)?, keep: keep.as_ref().map(&f).transpose()? };
+        Ok(Self { values: f(values)?, mask: f(mask)?, condition, sigma: f(sigma)?, noise: f(noise)? })
+    }
+}
+
+/// How batches are drawn: that of a step is a function of the seed and the step's number alone.
+#[derive(Clone)]
+pub(super) struct Draw {
+    pub(super) examples: Arc<dyn Examples>,
+    pub(super) model: ModelConfig,
+    pub(super) seed: Seed,
+    /// Windows in a batch.
+    pub(super) batch: usize,
+    /// Probability that a window loses its condition.
+    pub(super) condition_dropout: f64,
+}
+
+impl Draw {
+    /// The batch of step `step` (counted from 0), in the host's memory.
+    fn draw(&self, step: u64) -> Result<TrainingBatch> {
+        let mut rng = self.seed.fork("step", step).rng();
+        let ModelConfig { rows, row_dim: dim, normalizer, condition, edm, .. } = &self.model;
+        let (count, size) = (self.batch, rows * dim);
+        let (mut values, mut mask) = (vec![0.0; count * size], vec![0.0; count * size]);
+        let mut conditions = vec![0.0; count];
+        for ((values, mask), condition) in
+            values.chunks_exact_mut(size).zip(mask.chunks_exact_mut(size)).zip(&mut conditions)
+        {
+            *condition = self.examples.read(rng.random_range(0..self.examples.len()), values, mask);
+        }
+        normalizer.normalize(&mut values);
+        condition.normalize(&mut conditions);
+        let keep = |_| if rng.random::<f64>() < self.condition_dropout { 0.0 } else { 1.0 };
+        let keep: Vec<f32> = (0..count).map(keep).collect();
+        let (mut sigma, mut noise) = (vec![0.0; count], vec![0.0; count * size]);
+        fill_normal(&mut rng, &mut sigma);
+        fill_normal(&mut rng, &mut noise);
+        sigma.iter_mut().for_each(|s| *s = edm.training_sigma(f64::from(*s)) as f32);
+        let (b, t, d) = (count as i64, *rows as i64, *dim as i64);
+        let host = |values: &[f32], shape: &[i64]| tensor::from_host(values, shape, Device::Cpu);
+        Ok(TrainingBatch {
+            values: host(&values, &[b, t, d])?,
+            mask: host(&mask, &[b, t, d])?,
+            condition: Condition { value: host(&conditions, &[b, 1])?, keep: Some(host(&keep, &[b, 1])?) },
+            sigma: host(&sigma, &[b])?,
+            noise: host(&noise, &[b, t, d])?,
+        })
+    }
+}
+
+/// A thread that draws the batches of steps to come, one ahead of the one that waits.
+///
+/// It starts with the first batch asked for. Dropping it ends and joins the thread; a panic in it reaches the owner at
+/// the next batch.
+pub(super) struct Ahead {
+    draw: Draw,
+    device: Device,
+    /// The step whose batch comes next, and the thread.
+    running: Option<(u64, Receiver<Result<TrainingBatch>>, JoinHandle<()>)>,
+}
+
+impl Ahead {
+    pub(super) fn new(draw: Draw, device: Device) -> Self {
+        Self { draw, device, running: None }
+    }
+
+    /// The batch of step `step`, on the device. Steps are asked for one after the other; any other order costs a new
+    /// thread.
+    pub(super) fn take(&mut self, step: u64) -> Result<TrainingBatch> {
+        if self.running.as_ref().is_none_or(|running| running.0 != step) {
+            self.stop();
+            self.running = Some(self.start(step)?);
+        }
+        let (next, batches, _) = self.running.as_mut().expect("it was started");
+        *next += 1;
+        match batches.recv() {
+            Ok(batch) => batch?.on(self.device),
+            Err(_) => {
+                // The thread ends early only by a panic.
+                match self.running.take().map(|(_, _, thread)| thread.join()) {
+                    Some(Err(panic)) => resume_unwind(panic),
+                    _ => Err(Error::Stopped),
+                }
+            }
+        }
+    }
+
+    fn start(&self, first: u64) -> Result<(u64, Receiver<Result<TrainingBatch>>, JoinHandle<()>)> {
+        let (sender, batches) = bounded(1);
+        let draw = self.draw.clone();
+        let work = move || {
+            for step in first.. {
+                if sender.send(draw.draw(step)).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("gta-batches".into()).spawn(work);
+        Ok((first, batches, thread.map_err(Error::io("thread for training"))?))
+    }
+
+    fn stop(&mut self) {
+        if let Some((_, batches, thread)) = self.running.take() {
+            drop(batches);
+            // A panic was handed to the owner already, or is of no interest to it any more.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

@@ -1,0 +1,338 @@
+//! The mixer in the host's memory: LibTorch multiplies matrices, [`passes`](super::passes) do what lies between.
+//!
+//! The same network as the tensor operations of [`WindowMixer`] make, and its gradient written out. That saves the
+//! passes that separate operations need, and what autograd keeps and does for each of them.
+
+use tch::{Device, Kind, Tensor};
+
+use super::passes::{self, Along, Bias, BiasGradient, Modulation};
+use super::{MODULATIONS, WindowMixer};
+use crate::Result;
+use crate::training::{Gradient, Layer};
+
+/// What a forward run leaves for the way back.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// Tokens, `[P B, R D]`.
+    tokens: Tensor,
+    /// All shifts, scales and gates, `[B, M W]`, with their way back to the embedding's weights.
+    modulation: Tensor,
+    halves: Vec<HalfRecord>,
+    last: Normed,
+}
+
+/// Half a block: of the tokens' or the channels' mixing.
+#[derive(Debug)]
+struct HalfRecord {
+    normed: Normed,
+    /// Hidden numbers before their activation.
+    hidden: Tensor,
+    /// What the gate lets through.
+    mixed: Tensor,
+}
+
+/// Normalised rows `[P B, W]`, and one over their deviations.
+#[derive(Debug)]
+struct Normed {
+    rows: Tensor,
+    inverse: Vec<f32>,
+}
+
+/// Which side of an activation two layers mix.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    /// `[P, B W]`: weights from the left.
+    Tokens,
+    /// `[P B, W]`: weights from the right.
+    Channels,
+}
+
+impl Side {
+    /// `x` as the matrix that this side's weights are multiplied with.
+    fn of(self, x: &Tensor, tokens: i64) -> Result<Tensor> {
+        Ok(match self {
+            Self::Tokens => x.f_view([tokens, -1])?,
+            Self::Channels => x.shallow_clone(),
+        })
+    }
+
+    fn product(self, weight: &Tensor, x: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Tokens => weight.f_mm(x)?,
+            Self::Channels => x.f_mm(&weight.tr())?,
+        })
+    }
+
+    /// The gradient of [`product`](Self::product)'s input.
+    fn back(self, weight: &Tensor, d: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Tokens => weight.tr().f_mm(d)?,
+            Self::Channels => d.f_mm(weight)?,
+        })
+    }
+
+    /// The gradient of [`product`](Self::product)'s weight.
+    fn weight(self, d: &Tensor, x: &Tensor, out: &Tensor) -> Result<()> {
+        let _ = match self {
+            Self::Tokens => d.f_mm_out(out, &x.tr())?,
+            Self::Channels => d.tr().f_mm_out(out, x)?,
+        };
+        Ok(())
+    }
+
+    /// Along which side of the hidden matrix its bias lies.
+    fn hidden_bias(self) -> Along {
+        if self == Self::Tokens { Along::Rows(1) } else { Along::Columns }
+    }
+
+    /// Along which side of the activation, seen as rows of windows, the second bias lies.
+    fn bias(self, windows: usize) -> Along {
+        if self == Self::Tokens { Along::Rows(windows) } else { Along::Columns }
+    }
+}
+
+/// Whether `x` is what this file works on.
+pub(super) fn can_run(x: &Tensor) -> bool {
+    x.device() == Device::Cpu && x.kind() == Kind::Float && x.numel() > 0 && passes::supported()
+}
+
+/// The network's output for `tokens` `[P B, R D]` and `modulation` `[B, M W]`, and the record if it is asked for.
+pub(super) fn forward(
+    net: &WindowMixer,
+    tokens: Tensor,
+    modulation: Tensor,
+    keep: bool,
+) -> Result<(Tensor, Option<Record>)> {
+    let _guard = tch::no_grad_guard();
+    let windows = modulation.size()[0] as usize;
+    let (width, rows) = (net.width as usize, tokens.size()[0] as usize);
+    let plain = modulation.f_detach()?.f_contiguous()?;
+    let m = Modulation::new(numbers(&plain), windows, width);
+    let mut x = tokens.f_mm(&net.read.weight.tr())?;
+    passes::place(numbers_mut(&mut x), width, numbers(&net.read.bias), numbers(&net.position), windows);
+    let mut out = x.f_empty_like()?;
+    let normalise = |x: &Tensor, part: usize, out: &mut Tensor| -> Result<Option<Normed>> {
+        let mut normed = match keep {
+            true => Some(Normed { rows: x.f_empty_like()?, inverse: vec![0.0; rows] }),
+            false => None,
+        };
+        let place = normed.as_mut().map(|n| (numbers_mut(&mut n.rows), n.inverse.as_mut_slice()));
+        passes::modulate(numbers(x), m.at(part), place, numbers_mut(out));
+        Ok(normed)
+    };
+    let mut halves = Vec::new();
+    for (number, (side, [first, second])) in net.halves().enumerate() {
+        let part = 3 * number;
+        let normed = normalise(&x, part, &mut out)?;
+        let mut hidden = side.product(&first.weight, &side.of(&out, net.tokens)?)?;
+        let columns = hidden.size()[1] as usize;
+        let activated = {
+            let mut place = if keep { Some(hidden.f_empty_like()?) } else { None };
+            let to = place.as_mut().map(numbers_mut);
+            let bias = Bias(numbers(&first.bias), side.hidden_bias());
+            passes::activate(numbers_mut(&mut hidden), columns, bias, to);
+            place
+        };
+        let mut mixed = side.product(&second.weight, activated.as_ref().unwrap_or(&hidden))?;
+        let bias = Bias(numbers(&second.bias), side.bias(windows));
+        passes::gate(numbers_mut(&mut x), numbers_mut(&mut mixed), bias, m.at(part + 2));
+        halves.extend(normed.map(|normed| HalfRecord { normed, hidden, mixed }));
+    }
+    let last = normalise(&x, MODULATIONS as usize * net.blocks.len(), &mut out)?;
+    let written = out.f_linear(&net.write.weight, Some(&net.write.bias))?;
+    Ok((written, last.map(|last| Record { tokens, modulation, halves, last })))
+}
+
+/// Writes the gradient of everything that the network has learned, given that of its output, `[P B, R D]`.
+pub(super) fn backward(net: &WindowMixer, record: Record, d_output: &Tensor, gradient: &Gradient) -> Result<()> {
+    let Record { tokens, modulation, halves, last } = record;
+    let d_modulation = {
+        let _guard = tch::no_grad_guard();
+        let windows = modulation.size()[0] as usize;
+        let width = net.width as usize;
+        let plain = modulation.f_detach()?.f_contiguous()?;
+        let m = Modulation::new(numbers(&plain), windows, width);
+        let mut d_modulation = plain.f_zeros_like()?;
+        let dm = numbers_mut(&mut d_modulation);
+
+        // The output: `write` of modulated rows.
+        let mut out = last.rows.f_empty_like()?;
+        let mut dx = last.rows.f_zeros_like()?;
+        let mut d = d_output.f_mm(&net.write.weight)?;
+        let part = MODULATIONS as usize * net.blocks.len();
+        modulate_back(&d, &last, m.at(part), &mut dx, dm, &mut out);
+        Side::Channels.weight(d_output, &out, &gradient.of(&net.write.weight))?;
+        sum_rows(d_output, &gradient.of(&net.write.bias));
+
+        let mut mixers: Vec<_> = net.halves().collect();
+        for (number, half) in halves.into_iter().enumerate().rev() {
+            let (side, [first, second]) = mixers.pop().expect("a record has a half for each of the network");
+            let HalfRecord { normed, hidden, mixed } = half;
+            let part = 3 * number;
+            let mut bias = zeroed(gradient.of(&second.bias));
+            let bias = BiasGradient(numbers_mut(&mut bias), side.bias(windows));
+            passes::gate_back(numbers(&dx), numbers(&mixed), m.at(part + 2), numbers_mut(&mut d), dm, bias);
+
+            let d_mixed = side.of(&d, net.tokens)?;
+            let mut d_hidden = side.back(&second.weight, &d_mixed)?;
+            let (columns, mut activated) = (hidden.size()[1] as usize, hidden.f_empty_like()?);
+            let mut bias = zeroed(gradient.of(&first.bias));
+            let bias = BiasGradient(numbers_mut(&mut bias), side.hidden_bias());
+            let (to, again) = (numbers_mut(&mut d_hidden), numbers_mut(&mut activated));
+            passes::activate_back(numbers(&hidden), columns, to, again, bias);
+            side.weight(&d_mixed, &activated, &gradient.of(&second.weight))?;
+
+            d = side.back(&first.weight, &d_hidden)?.f_view_as(&normed.rows)?;
+            modulate_back(&d, &normed, m.at(part), &mut dx, dm, &mut out);
+            side.weight(&d_hidden, &side.of(&out, net.tokens)?, &gradient.of(&first.weight))?;
+        }
+
+        // The input: `read` of the tokens, and their positions.
+        Side::Channels.weight(&dx, &tokens, &gradient.of(&net.read.weight))?;
+        sum_rows(&dx, &gradient.of(&net.read.bias));
+        let by_token = dx.f_view([net.tokens, -1, net.width])?;
+        let _ = by_token.f_sum_intlist_out(&gradient.of(&net.position), [1i64].as_slice(), true, Kind::Float)?;
+        d_modulation
+    };
+    // What gives the modulation is small and has several forms: autograd finds its way back.
+    let weights = net.embedding_weights();
+    let along = (modulation * d_modulation).f_sum(Kind::Float)?;
+    for (weight, part) in weights.iter().zip(Tensor::f_run_backward(&[along], &weights, false, false)?) {
+        gradient.of(weight).f_copy_(&part)?;
+    }
+    Ok(())
+}
+
+fn modulate_back(d: &Tensor, normed: &Normed, m: Modulation, dx: &mut Tensor, dm: &mut [f32], out: &mut Tensor) {
+    let normed = (numbers(&normed.rows), normed.inverse.as_slice());
+    passes::modulate_back(numbers(d), normed, m, numbers_mut(dx), dm, numbers_mut(out));
+}
+
+fn zeroed(mut sums: Tensor) -> Tensor {
+    numbers_mut(&mut sums).fill(0.0);
+    sums
+}
+
+fn sum_rows(x: &Tensor, sums: &Tensor) {
+    passes::add_rows(numbers(x), numbers_mut(&mut zeroed(sums.shallow_clone())));
+}
+
+/// The numbers of a tensor that lies in the host's memory in one piece.
+fn numbers(tensor: &Tensor) -> &[f32] {
+    // SAFETY: as `pointer` has checked; no operation runs on the tensor while the slice is used: LibTorch's CPU operations
+    // are done when they return, and this thread is the only one that writes it.
+    unsafe { std::slice::from_raw_parts(pointer(tensor), tensor.numel()) }
+}
+
+/// The same, to change.
+fn numbers_mut(tensor: &mut Tensor) -> &mut [f32] {
+    // SAFETY: as above; handles that share the memory are not used while the slice is.
+    unsafe { std::slice::from_raw_parts_mut(pointer(tensor), tensor.numel()) }
+}
+
+fn pointer(tensor: &Tensor) -> *mut f32 {
+    let fits = tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous();
+    assert!(fits, "the host's mixer works on whole f32 tensors in host memory, not on {tensor:?}");
+    tensor.data_ptr().cast()
+}
+
+impl WindowMixer {
+    /// The halves of all blocks in their order.
+    fn halves(&self) -> impl Iterator<Item = (Side, &[Layer; 2])> {
+        self.blocks.iter().flat_map(|block| [(Side::Tokens, &block.tokens), (Side::Channels, &block.channels)])
+    }
+
+    /// All weights that the modulation depends on.
+    fn embedding_weights(&self) -> Vec<&Tensor> {
+        let layers = self.noise.iter().chain(&self.condition).chain([&self.modulation]);
+        layers.flat_map(|layer| [&layer.weight, &layer.bias]).chain([&self.null]).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use replay::Seed;
+    use tch::nn::VarStore;
+
+    use super::super::WindowMixerConfig;
+    use super::*;
+    use crate::diffusion::{Condition, Denoiser};
+    use crate::training::{Initializer, Parameters};
+
+    fn normal(seed: u64, shape: &[i64]) -> Tensor {
+        let mut values = vec![0.0; shape.iter().product::<i64>() as usize];
+        replay::fill_normal(&mut Seed::new(seed).rng(), &mut values);
+        Tensor::from_slice(&values).view(shape)
+    }
+
+    /// A network none of whose weights is zero, and its weights.
+    fn network(config: &WindowMixerConfig, rows: i64) -> (VarStore, WindowMixer, Parameters) {
+        let store = VarStore::new(Device::Cpu);
+        let init = Initializer::new(&store.root(), Seed::new(0));
+        let network = WindowMixer::new(&init, config, rows, 3).unwrap();
+        let mut parameters = Parameters::gather(&store).unwrap();
+        let noise = normal(7, &[parameters.len() as i64]) * 0.1;
+        tch::no_grad(|| *parameters.values_mut() += noise);
+        (store, network, parameters)
+    }
+
+    fn difference(a: &Tensor, b: &Tensor) -> f64 {
+        ((a - b).abs().max() / b.abs().max()).double_value(&[])
+    }
+
+    #[test]
+    fn by_hand_it_has_the_output_and_the_gradient_of_the_tensor_operations() {
+        if !passes::supported() {
+            return;
+        }
+        // Widths on both sides of the lanes that sums are made in, rows that fill the last token and some that do not.
+        for (width, rows, windows) in [(8, 8, 5), (32, 10, 3), (72, 9, 1)] {
+            let config = WindowMixerConfig {
+                width,
+                depth: 3,
+                token_hidden: 5,
+                channel_hidden: 40,
+                embedding: 6,
+                ..Default::default()
+            };
+            let (_store, network, parameters) = network(&config, rows);
+            let (x, noise) = (normal(1, &[windows, rows, 3]), normal(2, &[windows]));
+            let keep = Tensor::from_slice(&[1.0f32, 0.0, 1.0, 1.0, 0.0]).narrow(0, 0, windows).view([windows, 1]);
+            let condition = Condition { value: normal(3, &[windows, 1]), keep: Some(keep) };
+            let direction = normal(4, &[windows, rows, 3]);
+
+            let expected = network.forward(&x, &noise, Some(&condition));
+            assert!(difference(&network.infer(&x, &noise, Some(&condition)), &expected) < 1e-5);
+            let without = network.forward(&x, &noise, None);
+            assert!(difference(&network.infer(&x, &noise, None), &without) < 1e-5);
+
+            let (output, pass) = network.learn(&x, &noise, Some(&condition)).unwrap();
+            assert!(difference(&output, &expected) < 1e-5);
+            let gradient = parameters.empty_gradient().unwrap();
+            // What is not written stays as it is, and shows.
+            let _ = gradient.of(&network.null).fill_(f64::NAN);
+            pass.backward(&direction, &gradient).unwrap();
+            let gradient = gradient.into_values();
+            // One window whose condition is kept tells the null condition nothing; autograd then says zero, too.
+            let expected = parameters.gradient(&(expected * &direction).sum(Kind::Float)).unwrap();
+            let mut start = 0;
+            for (name, shape) in &parameters.layout().0 {
+                let length = shape.iter().product::<i64>();
+                let (got, expected) = (gradient.narrow(0, start, length), expected.narrow(0, start, length));
+                let error = (&got - &expected).abs().max().double_value(&[]);
+                let scale = expected.abs().max().double_value(&[]);
+                assert!(error <= 2e-5 * scale, "width {width}: {name} is off by {error} of {scale}");
+                start += length;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_f32_is_left_to_the_tensor_operations() {
+        let (mut store, network, _) = network(&WindowMixerConfig { width: 8, depth: 1, ..Default::default() }, 8);
+        store.double();
+        let (x, noise) = (normal(1, &[2, 8, 3]).to_kind(Kind::Double), normal(2, &[2]).to_kind(Kind::Double));
+        assert!(network.learn(&x, &noise, None).is_none());
+        assert_eq!(network.infer(&x, &noise, None), network.forward(&x, &noise, None));
+    }
+}
