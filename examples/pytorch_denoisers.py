@@ -2,10 +2,10 @@
 
     pip install torch==2.11.0 numpy && python examples/pytorch_denoisers.py [THREADS [ROUNDS [WHAT ...]]]
 
-WHAT is any of `mixer` (the compact denoiser as a plain module, batch 128) and `paper` (the published MixerUnet, 16 channels,
-batch 256, the published training step: conditions dropped, loss masked, norm clipped, AdamW, average of the weights every
-tenth step). Sampling is from windows noised to mu 0.5: `mixer` by DPM-Solver++(2M) with 10 and 20 evaluations under guidance of
-weight 2 at all noise levels; `paper` by stochastic Heun with 128 steps as published, where the unconditional network is evaluated in each
+WHAT is any of `prototype` (an MLP-Mixer 256 wide as a plain module, batch 128), `compact` (the same in the sizes of gta's default)
+and `paper` (the published MixerUnet, 16 channels, batch 256, the published training step: conditions dropped, loss masked, norm
+clipped, AdamW, average of the weights every tenth step). Sampling is from windows noised to mu 0.5: the mixers by
+DPM-Solver++(2M) with 10 and 20 evaluations under guidance of weight 2 at all noise levels; `paper` by stochastic Heun with 128 steps as published, where the unconditional network is evaluated in each
 first half-step although its weight is zero (191 evaluations; a part of the steps is timed). A window is 32 rows of 24 numbers,
 31 transitions. Prints one JSON line a figure: the median over rounds, the least and the most.
 """
@@ -220,14 +220,16 @@ def many(step, count):
 def main():
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    what = sys.argv[3:] or ["mixer", "paper"]
-    if "mixer" in what:
-        training = Training(Mixer(), 128, 1)
-        timed("pytorch.mixer.training", "steps/s", many(training.step, 40), rounds)
+    what = sys.argv[3:] or ["prototype", "compact", "paper"]
+    for name, sizes in (("prototype", {}), ("compact", {"width": 192, "channel_hidden": 384, "embedding": 64})):
+        if name not in what:
+            continue
+        training = Training(Mixer(**sizes), 128, 1)
+        timed(f"pytorch.{name}.training", "steps/s", many(training.step, 40), rounds)
         windows = torch.randn(256, ROWS, DIM)
         for steps in (10, 20):
             sample = lambda: dpm(training.net, windows, steps, 2.0) is not None and len(windows) * HORIZON
-            timed(f"pytorch.mixer.sampling.dpm{steps}", "transitions/s", sample, rounds)
+            timed(f"pytorch.{name}.sampling.dpm{steps}", "transitions/s", sample, rounds)
     if "paper" in what:
         training = Training(MixerUnet(), 256, 10)
         timed("pytorch.paper.training", "steps/s", many(training.step, 2), rounds)

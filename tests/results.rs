@@ -183,6 +183,42 @@ fn twenty_stochastic_evaluations_keep_half_of_what_127_gain() {
 }
 
 #[test]
+fn few_evaluations_that_end_at_a_twentieth_keep_most_of_what_127_gain() {
+    let report: Report = serde_json::from_str(&text("few-steps.json")).unwrap();
+    let dataset = &report.datasets[0];
+    shows(&report.dataset_table(&dataset.name).unwrap());
+    let of = |label: &str| dataset.augmentation(label).unwrap();
+    let error = |label: &str| of(label).quality.dynamic_mse_interval.unwrap();
+    let kept = |label: &str, figure: &dyn Fn(&Quality) -> f64| {
+        let [plain, best, made] = ["20 dpm", "127 stochastic heun", label].map(|label| figure(&of(label).quality));
+        (plain - made) / (plain - best)
+    };
+    // A tenth of the evaluations of stochastic Heun, at least half of what it gains.
+    for label in ["10 sde-dpm to .05; eta 2.0", "12 sde-dpm to .05; eta 2.0", "12 sde-dpm to .05; eta 3.0"] {
+        assert!(kept(label, &|quality| quality.dynamic_mse.mean) > 0.5, "{label}");
+        assert!(kept(label, &|quality| quality.dynamic_mse.median) > 0.9, "{label}");
+        let seconds = |label: &str| of(label).seconds.generating;
+        assert!(seconds("127 stochastic heun") > 5.0 * seconds(label), "{label}");
+    }
+    let percent = |label: &str| {
+        let figures: [&dyn Fn(&Quality) -> f64; 2] = [&|q| q.dynamic_mse.mean, &|q| q.dynamic_mse.median];
+        figures.map(|figure| (100.0 * kept(label, figure)).round())
+    };
+    assert_eq!(percent("10 sde-dpm to .05; eta 2.0"), [60.0, 93.0]);
+    assert_eq!(percent("12 sde-dpm to .05; eta 3.0")[0], 85.0);
+    // The default, and even fewer, break the dynamics less than 20 evaluations of DPM-Solver++, for the same reward.
+    for (few, many) in [
+        ("6 sde-dpm to .05; eta 1.5", "20 dpm"),
+        ("8 sde-dpm to .05; eta 1.5", "20 dpm"),
+        ("8 sde-dpm to .05; eta 1.5; above .5", "20 dpm; above .5"),
+    ] {
+        assert!(error(few).high < error(many).low, "{few}");
+        let [a, b] = [few, many].map(|label| of(label).quality.oracle_reward_interval.unwrap());
+        assert!(a.low <= b.high && b.low <= a.high, "{few}");
+    }
+}
+
+#[test]
 fn one_return_for_all_breaks_the_dynamics_where_returns_vary_widely() {
     let report: Report = serde_json::from_str(&text("choices.json")).unwrap();
     let dataset = &report.datasets[0];

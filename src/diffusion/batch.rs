@@ -159,3 +159,72 @@ impl Drop for Ahead {
         self.stop();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+    use crate::diffusion::{DenoiserConfig, Edm, Normalizer};
+
+    /// Windows whose every number is their own; the last one cannot be read.
+    struct Numbers {
+        readable: usize,
+    }
+
+    impl Examples for Numbers {
+        fn len(&self) -> usize {
+            1000
+        }
+
+        fn read(&self, index: usize, values: &mut [f32], mask: &mut [f32]) -> f32 {
+            assert!(index < self.readable, "window {index} cannot be read");
+            values.fill(index as f32);
+            mask.fill(1.0);
+            index as f32
+        }
+    }
+
+    fn ahead(readable: usize) -> Ahead {
+        let units = |dim: usize| Normalizer { mean: vec![0.0; dim], std: vec![1.0; dim] };
+        let model = ModelConfig {
+            denoiser: DenoiserConfig::default(),
+            edm: Edm::default(),
+            rows: 2,
+            row_dim: 3,
+            normalizer: units(3),
+            condition: units(1),
+        };
+        let examples = Arc::new(Numbers { readable });
+        Ahead::new(Draw { examples, model, seed: Seed::new(1), batch: 8, condition_dropout: 0.5 }, Device::Cpu)
+    }
+
+    fn numbers(batch: &TrainingBatch) -> Vec<Vec<f32>> {
+        let TrainingBatch { values, mask, condition, sigma, noise } = batch;
+        let keep = condition.keep.as_ref().unwrap();
+        [values, mask, &condition.value, keep, sigma, noise].map(|t| tensor::to_host(t).unwrap()).to_vec()
+    }
+
+    #[test]
+    fn a_steps_batch_is_the_same_in_whatever_order_steps_are_asked_for() {
+        let mut in_order = ahead(1000);
+        let batches: Vec<_> = (0..6).map(|step| numbers(&in_order.take(step).unwrap())).collect();
+        assert!(batches.windows(2).all(|pair| pair[0] != pair[1]));
+        let mut jumping = ahead(1000);
+        for step in [4, 5, 0, 3] {
+            assert_eq!(numbers(&jumping.take(step).unwrap()), batches[step as usize], "step {step}");
+        }
+        // What each window is told goes with it.
+        assert_eq!(batches[0][0].iter().step_by(6).collect::<Vec<_>>(), batches[0][2].iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_panic_while_drawing_reaches_the_step_that_needs_the_batch() {
+        let mut broken = ahead(0);
+        for _ in 0..2 {
+            let panic = catch_unwind(AssertUnwindSafe(|| broken.take(0).map(|_| ()))).unwrap_err();
+            let text = panic.downcast_ref::<String>().unwrap();
+            assert!(text.contains("cannot be read"), "{text}");
+        }
+    }
+}

@@ -19,7 +19,7 @@ use crate::cli::bench::Preset;
 Examples:
   gta bench training sampling
   gta bench agents --agents td3_bc,iql --batch 1024 --threads 1
-  gta bench --json > bench.jsonl      # all there is; about ten minutes on two cores
+  gta bench --json > bench.jsonl      # all there is; a quarter of an hour on two cores
   gta bench novelty --threads 2 --rounds 3")]
 pub struct BenchArgs {
     /// What to measure [default: all].

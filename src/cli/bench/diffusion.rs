@@ -58,13 +58,18 @@ impl Preset {
                     ("default.everywhere", with(default.solver, everywhere), 128),
                     ("dpm10.everywhere", with(Solver::DpmSolver { steps: 10, eta: 0.0, lowest: 0.0 }, everywhere), 128),
                     ("dpm20.everywhere", with(Solver::DpmSolver { steps: 20, eta: 0.0, lowest: 0.0 }, everywhere), 128),
+                    (
+                        "sde10.everywhere",
+                        with(Solver::DpmSolver { steps: 10, eta: 2.0, lowest: 0.05 }, everywhere),
+                        128,
+                    ),
                     ("heun128.everywhere", with(Solver::default(), everywhere), 128),
                 ]
             }
             // The published settings ask for no guidance; the published code evaluates the unconditional network all the same.
             Self::Paper => vec![
-                ("unguided", with(Solver::default(), published(0.0)), 32),
-                ("guided", with(Solver::default(), published(2.0)), 32),
+                ("unguided", with(Solver::default(), published(0.0)), 8),
+                ("guided", with(Solver::default(), published(2.0)), 8),
             ],
         }
     }
