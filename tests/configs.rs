@@ -43,6 +43,14 @@ fn what_reports_compare_parses_and_trains_alike() {
     assert_eq!(files.len(), 6);
 }
 
+#[test]
+fn networks_of_other_sizes_are_all_set_the_same_tasks() {
+    let files = configs("speed");
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["sizes.toml"]);
+    let sizes = ReportConfig::parse(Path::new("sizes.toml"), &files["sizes.toml"], &[]).unwrap();
+    assert_eq!(sizes.augmentations.len(), 5 * 3);
+}
+
 /// A comparison of what is generated is none where one model was trained longer than another.
 fn models_train_alike(config: &ReportConfig) {
     let steps: Vec<u64> = config

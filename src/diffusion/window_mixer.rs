@@ -1,6 +1,6 @@
 //! The compact denoiser: an MLP-Mixer (Tolstikhin et al., 2021) over tokens of several rows, modulated by noise level
 //! and condition as in DiT (Peebles and Xie, 2023). The default, because of all kinds of networks tried at equal CPU time it
-//! denoised best, and its sizes, because a third more width learned no better in the same time and samples at half the speed
+//! denoised best, and its sizes, because a third more width learned no better in the same time and samples at two thirds of the speed
 //! (`examples/results/performance.md`).
 //!
 //! Activations are kept as `[P, B, W]`, tokens first: mixing tokens is then one matrix product of the `[hidden, P]`
@@ -274,7 +274,7 @@ mod tests {
     use replay::Seed;
     use tch::{Device, Kind, nn::VarStore};
 
-    fn normal(seed: u64, shape: &[i64]) -> Tensor {
+    pub(super) fn normal(seed: u64, shape: &[i64]) -> Tensor {
         let mut values = vec![0.0; shape.iter().product::<i64>() as usize];
         replay::fill_normal(&mut Seed::new(seed).rng(), &mut values);
         Tensor::from_slice(&values).view(shape)

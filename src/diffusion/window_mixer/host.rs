@@ -255,15 +255,10 @@ mod tests {
     use tch::nn::VarStore;
 
     use super::super::WindowMixerConfig;
+    use super::super::tests::normal;
     use super::*;
     use crate::diffusion::{Condition, Denoiser};
     use crate::training::{Initializer, Parameters};
-
-    fn normal(seed: u64, shape: &[i64]) -> Tensor {
-        let mut values = vec![0.0; shape.iter().product::<i64>() as usize];
-        replay::fill_normal(&mut Seed::new(seed).rng(), &mut values);
-        Tensor::from_slice(&values).view(shape)
-    }
 
     /// A network none of whose weights is zero, and its weights.
     fn network(config: &WindowMixerConfig, rows: i64) -> (VarStore, WindowMixer, Parameters) {
