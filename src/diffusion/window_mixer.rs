@@ -129,8 +129,8 @@ impl WindowMixer {
         })
     }
 
-    /// All shifts, scales and gates in order of use, `[B, M W]`: they come out of one product.
-    fn modulation(&self, noise: &Tensor, condition: Option<&Condition>) -> Tensor {
+    /// What all shifts, scales and gates are made from, `[B, E]`.
+    fn embedding(&self, noise: &Tensor, condition: Option<&Condition>) -> Tensor {
         let noise = two_layers(&self.noise, &self.noise_features.forward(noise, 1.0));
         let embedding = match condition {
             None => noise + &self.null,
@@ -139,7 +139,7 @@ impl WindowMixer {
                 noise + self.null.lerp_tensor(&two_layers(&self.condition, value), keep)
             }
         };
-        self.modulation.linear(&embedding.silu())
+        embedding.silu()
     }
 
     /// `[B, T, D]` as tokens `[P, B, rows_per_token D]`.
@@ -178,8 +178,9 @@ impl Modulate {
 
 impl Denoiser for WindowMixer {
     fn forward(&self, x: &Tensor, noise: &Tensor, condition: Option<&Condition>) -> Tensor {
-        // Taken apart by one operation, whose gradient then is one concatenation.
-        let modulations = self.modulation(noise, condition).split(self.width, 1);
+        // All shifts, scales and gates in order of use, `[B, M W]`: they come out of one product, and are taken apart by one
+        // operation, whose gradient then is one concatenation.
+        let modulations = self.modulation.linear(&self.embedding(noise, condition)).split(self.width, 1);
         let modulate = Modulate::new(x, self.width);
         let mut x = self.read.linear(&self.tokenize(x)) + &self.position;
         for (block, m) in self.blocks.iter().zip(modulations.chunks(MODULATIONS as usize)) {
@@ -222,10 +223,10 @@ impl WindowMixer {
         condition: Option<&Condition>,
         keep: bool,
     ) -> (Tensor, Option<host::Record>) {
-        let (tokens, modulation) = (self.tokenize(x), self.modulation(noise, condition));
+        let (tokens, embedding) = (self.tokenize(x), self.embedding(noise, condition));
         let size = tokens.size();
         let rows = tokens.view([size[0] * size[1], size[2]]);
-        let run = host::forward(self, rows, modulation, keep);
+        let run = host::forward(self, rows, embedding, keep);
         // As for any operation of LibTorch: shapes are the caller's, and were checked when the network was built.
         let (output, record) = run.unwrap_or_else(|error| panic!("the mixer: {error}"));
         (self.untokenize(&output.view(size.as_slice())), record)

@@ -6,9 +6,11 @@ mod checkpoint;
 mod initializer;
 mod optimizer;
 mod parameters;
+mod product;
 
 pub(crate) use checkpoint::{Checkpoint, write_atomically};
 pub(crate) use initializer::{Initializer, Layer};
 pub(crate) use optimizer::add_up;
 pub use optimizer::{AdamW, AdamWConfig, RateSchedule, clip, norm};
 pub use parameters::{Gradient, Layout, Parameters};
+pub(crate) use product::{Matrix, multiply};

@@ -1,4 +1,4 @@
-//! The mixer in the host's memory: LibTorch multiplies matrices, [`passes`](super::passes) do what lies between.
+//! The mixer in the host's memory: [`multiply`] multiplies matrices, [`passes`](super::passes) do what lies between.
 //!
 //! The same network as the tensor operations of [`WindowMixer`] make, and its gradient written out. That saves the
 //! passes that separate operations need, and what autograd keeps and does for each of them.
@@ -8,14 +8,16 @@ use tch::{Device, Kind, Tensor};
 use super::passes::{self, Along, Bias, BiasGradient, Modulation};
 use super::{MODULATIONS, WindowMixer};
 use crate::Result;
-use crate::training::{Gradient, Layer};
+use crate::training::{Gradient, Layer, Matrix, multiply};
 
 /// What a forward run leaves for the way back.
 #[derive(Debug)]
 pub(super) struct Record {
     /// Tokens, `[P B, R D]`.
     tokens: Tensor,
-    /// All shifts, scales and gates, `[B, M W]`, with their way back to the embedding's weights.
+    /// The embedding, `[B, E]`, with its way back to its weights.
+    embedding: Tensor,
+    /// All shifts, scales and gates, `[B, M W]`.
     modulation: Tensor,
     halves: Vec<HalfRecord>,
     last: Normed,
@@ -56,28 +58,28 @@ impl Side {
         })
     }
 
+    /// The layer's product of `x`, without its bias.
     fn product(self, weight: &Tensor, x: &Tensor) -> Result<Tensor> {
-        Ok(match self {
-            Self::Tokens => weight.f_mm(x)?,
-            Self::Channels => x.f_mm(&weight.tr())?,
-        })
+        match self {
+            Self::Tokens => times(matrix(weight), matrix(x)),
+            Self::Channels => times(matrix(x), matrix(weight).transposed()),
+        }
     }
 
     /// The gradient of [`product`](Self::product)'s input.
     fn back(self, weight: &Tensor, d: &Tensor) -> Result<Tensor> {
-        Ok(match self {
-            Self::Tokens => weight.tr().f_mm(d)?,
-            Self::Channels => d.f_mm(weight)?,
-        })
+        match self {
+            Self::Tokens => times(matrix(weight).transposed(), matrix(d)),
+            Self::Channels => times(matrix(d), matrix(weight)),
+        }
     }
 
-    /// The gradient of [`product`](Self::product)'s weight.
-    fn weight(self, d: &Tensor, x: &Tensor, out: &Tensor) -> Result<()> {
-        let _ = match self {
-            Self::Tokens => d.f_mm_out(out, &x.tr())?,
-            Self::Channels => d.tr().f_mm_out(out, x)?,
-        };
-        Ok(())
+    /// The gradient of [`product`](Self::product)'s weight, written to `out`.
+    fn weight(self, d: &Tensor, x: &Tensor, mut out: Tensor) {
+        match self {
+            Self::Tokens => multiply(matrix(d), matrix(x).transposed(), numbers_mut(&mut out)),
+            Self::Channels => multiply(matrix(d).transposed(), matrix(x), numbers_mut(&mut out)),
+        }
     }
 
     /// Along which side of the hidden matrix its bias lies.
@@ -96,19 +98,19 @@ pub(super) fn can_run(x: &Tensor) -> bool {
     x.device() == Device::Cpu && x.kind() == Kind::Float && x.numel() > 0 && passes::supported()
 }
 
-/// The network's output for `tokens` `[P B, R D]` and `modulation` `[B, M W]`, and the record if it is asked for.
+/// The network's output for `tokens` `[P B, R D]` and `embedding` `[B, E]`, and the record if it is asked for.
 pub(super) fn forward(
     net: &WindowMixer,
     tokens: Tensor,
-    modulation: Tensor,
+    embedding: Tensor,
     keep: bool,
 ) -> Result<(Tensor, Option<Record>)> {
     let _guard = tch::no_grad_guard();
-    let windows = modulation.size()[0] as usize;
+    let windows = embedding.size()[0] as usize;
     let (width, rows) = (net.width as usize, tokens.size()[0] as usize);
-    let plain = modulation.f_detach()?.f_contiguous()?;
-    let m = Modulation::new(numbers(&plain), windows, width);
-    let mut x = tokens.f_mm(&net.read.weight.tr())?;
+    let modulation = net.modulation_of(&embedding)?;
+    let m = Modulation::new(numbers(&modulation), windows, width);
+    let mut x = Side::Channels.product(&net.read.weight, &tokens)?;
     passes::place(numbers_mut(&mut x), width, numbers(&net.read.bias), numbers(&net.position), windows);
     let mut out = x.f_empty_like()?;
     let normalise = |x: &Tensor, part: usize, out: &mut Tensor| -> Result<Option<Normed>> {
@@ -139,29 +141,30 @@ pub(super) fn forward(
         halves.extend(normed.map(|normed| HalfRecord { normed, hidden, mixed }));
     }
     let last = normalise(&x, MODULATIONS as usize * net.blocks.len(), &mut out)?;
-    let written = out.f_linear(&net.write.weight, Some(&net.write.bias))?;
-    Ok((written, last.map(|last| Record { tokens, modulation, halves, last })))
+    let mut written = Side::Channels.product(&net.write.weight, &out)?;
+    let token = written.size()[1] as usize;
+    passes::add_columns(numbers_mut(&mut written), token, numbers(&net.write.bias));
+    Ok((written, last.map(|last| Record { tokens, embedding, modulation, halves, last })))
 }
 
 /// Writes the gradient of everything that the network has learned, given that of its output, `[P B, R D]`.
 pub(super) fn backward(net: &WindowMixer, record: Record, d_output: &Tensor, gradient: &Gradient) -> Result<()> {
-    let Record { tokens, modulation, halves, last } = record;
-    let d_modulation = {
+    let Record { tokens, embedding, modulation, halves, last } = record;
+    let d_embedding = {
         let _guard = tch::no_grad_guard();
         let windows = modulation.size()[0] as usize;
         let width = net.width as usize;
-        let plain = modulation.f_detach()?.f_contiguous()?;
-        let m = Modulation::new(numbers(&plain), windows, width);
-        let mut d_modulation = plain.f_zeros_like()?;
+        let m = Modulation::new(numbers(&modulation), windows, width);
+        let mut d_modulation = modulation.f_zeros_like()?;
         let dm = numbers_mut(&mut d_modulation);
 
         // The output: `write` of modulated rows.
         let mut out = last.rows.f_empty_like()?;
         let mut dx = last.rows.f_zeros_like()?;
-        let mut d = d_output.f_mm(&net.write.weight)?;
+        let mut d = Side::Channels.back(&net.write.weight, d_output)?;
         let part = MODULATIONS as usize * net.blocks.len();
         modulate_back(&d, &last, m.at(part), &mut dx, dm, &mut out);
-        Side::Channels.weight(d_output, &out, &gradient.of(&net.write.weight))?;
+        Side::Channels.weight(d_output, &out, gradient.of(&net.write.weight));
         sum_rows(d_output, &gradient.of(&net.write.bias));
 
         let mut mixers: Vec<_> = net.halves().collect();
@@ -180,23 +183,27 @@ pub(super) fn backward(net: &WindowMixer, record: Record, d_output: &Tensor, gra
             let bias = BiasGradient(numbers_mut(&mut bias), side.hidden_bias());
             let (to, again) = (numbers_mut(&mut d_hidden), numbers_mut(&mut activated));
             passes::activate_back(numbers(&hidden), columns, to, again, bias);
-            side.weight(&d_mixed, &activated, &gradient.of(&second.weight))?;
+            side.weight(&d_mixed, &activated, gradient.of(&second.weight));
 
             d = side.back(&first.weight, &d_hidden)?.f_view_as(&normed.rows)?;
             modulate_back(&d, &normed, m.at(part), &mut dx, dm, &mut out);
-            side.weight(&d_hidden, &side.of(&out, net.tokens)?, &gradient.of(&first.weight))?;
+            side.weight(&d_hidden, &side.of(&out, net.tokens)?, gradient.of(&first.weight));
         }
 
         // The input: `read` of the tokens, and their positions.
-        Side::Channels.weight(&dx, &tokens, &gradient.of(&net.read.weight))?;
+        Side::Channels.weight(&dx, &tokens, gradient.of(&net.read.weight));
         sum_rows(&dx, &gradient.of(&net.read.bias));
         let by_token = dx.f_view([net.tokens, -1, net.width])?;
         let _ = by_token.f_sum_intlist_out(&gradient.of(&net.position), [1i64].as_slice(), true, Kind::Float)?;
-        d_modulation
+
+        // The modulation: one layer of the embedding.
+        Side::Channels.weight(&d_modulation, &embedding.f_detach()?, gradient.of(&net.modulation.weight));
+        sum_rows(&d_modulation, &gradient.of(&net.modulation.bias));
+        Side::Channels.back(&net.modulation.weight, &d_modulation)?
     };
-    // What gives the modulation is small and has several forms: autograd finds its way back.
+    // What gives the embedding is small and has several forms: autograd finds its way back.
     let weights = net.embedding_weights();
-    let along = (modulation * d_modulation).f_sum(Kind::Float)?;
+    let along = (embedding * d_embedding).f_sum(Kind::Float)?;
     for (weight, part) in weights.iter().zip(Tensor::f_run_backward(&[along], &weights, false, false)?) {
         gradient.of(weight).f_copy_(&part)?;
     }
@@ -215,6 +222,18 @@ fn zeroed(mut sums: Tensor) -> Tensor {
 
 fn sum_rows(x: &Tensor, sums: &Tensor) {
     passes::add_rows(numbers(x), numbers_mut(&mut zeroed(sums.shallow_clone())));
+}
+
+/// The product of two matrices.
+fn times(a: Matrix, b: Matrix) -> Result<Tensor> {
+    let mut out = Tensor::f_empty([a.rows() as i64, b.columns() as i64], (Kind::Float, Device::Cpu))?;
+    multiply(a, b, numbers_mut(&mut out));
+    Ok(out)
+}
+
+/// A tensor of two dimensions as a matrix.
+fn matrix(tensor: &Tensor) -> Matrix<'_> {
+    Matrix::new(numbers(tensor), tensor.size()[1] as usize)
 }
 
 /// The numbers of a tensor that lies in the host's memory in one piece.
@@ -242,9 +261,17 @@ impl WindowMixer {
         self.blocks.iter().flat_map(|block| [(Side::Tokens, &block.tokens), (Side::Channels, &block.channels)])
     }
 
-    /// All weights that the modulation depends on.
+    /// All shifts, scales and gates in order of use, `[B, M W]`, without a way back.
+    fn modulation_of(&self, embedding: &Tensor) -> Result<Tensor> {
+        let mut modulation = Side::Channels.product(&self.modulation.weight, &embedding.f_contiguous()?)?;
+        let columns = modulation.size()[1] as usize;
+        passes::add_columns(numbers_mut(&mut modulation), columns, numbers(&self.modulation.bias));
+        Ok(modulation)
+    }
+
+    /// All weights that the embedding depends on.
     fn embedding_weights(&self) -> Vec<&Tensor> {
-        let layers = self.noise.iter().chain(&self.condition).chain([&self.modulation]);
+        let layers = self.noise.iter().chain(&self.condition);
         layers.flat_map(|layer| [&layer.weight, &layer.bias]).chain([&self.null]).collect()
     }
 }

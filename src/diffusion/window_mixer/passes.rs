@@ -3,7 +3,7 @@
 //!
 //! Activations are rows of `width` numbers in the host's memory. Row `r` of an activation belongs to window
 //! `r % windows`, whose shifts, scales and gates lie in one row of the modulation. Everything here is compiled for AVX2
-//! with fused multiplications, and only called where the processor has them.
+//! with fused multiplications and for AVX-512, and only called where the processor has one of them.
 
 use std::ops::Range;
 
@@ -63,14 +63,36 @@ pub(super) fn supported() -> bool {
     false
 }
 
-/// Makes safe functions of those below, for callers that have asked [`supported`].
+/// Whether it has vectors twice as wide as AVX2's.
+#[cfg(target_arch = "x86_64")]
+fn has_wide_vectors() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vl")
+}
+
+/// Compiles what is below for AVX2 and for AVX-512, which give the same numbers, for callers that have asked
+/// [`supported`].
 macro_rules! on_this_processor {
     ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $inner:ident;)*) => {$(
         $(#[$doc])*
         pub(super) fn $name($($argument: $kind),*) {
             debug_assert!(supported());
-            // SAFETY: callers have asked whether the processor has AVX2 and fused multiplications.
-            unsafe { $inner($($argument),*) }
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+                fn wide($($argument: $kind),*) {
+                    $inner($($argument),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn narrow($($argument: $kind),*) {
+                    $inner($($argument),*)
+                }
+                // SAFETY: callers have asked for AVX2 and fused multiplications, and AVX-512 is asked for here.
+                unsafe {
+                    if has_wide_vectors() { wide($($argument),*) } else { narrow($($argument),*) }
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            $inner($($argument),*)
         }
     )*};
 }
@@ -78,35 +100,37 @@ macro_rules! on_this_processor {
 on_this_processor! {
     /// Layer normalisation without weights, then `shift + scale x`, with the first two parts of the modulation. Keeps the
     /// normalised rows and one over their deviations where `keep` has a place for them.
-    fn modulate(x: &[f32], m: Modulation, keep: Option<(&mut [f32], &mut [f32])>, out: &mut [f32]) = modulate_avx2;
+    fn modulate(x: &[f32], m: Modulation, keep: Option<(&mut [f32], &mut [f32])>, out: &mut [f32]) = modulate_rows;
     /// `z + bias` through SiLU: in place, or into `out`, where then `z` keeps the sum.
-    fn activate(z: &mut [f32], width: usize, bias: Bias, out: Option<&mut [f32]>) = activate_avx2;
+    fn activate(z: &mut [f32], width: usize, bias: Bias, out: Option<&mut [f32]>) = activate_rows;
     /// `x += gate (mixed + bias)` with the first part of the modulation; `mixed` keeps its sum.
-    fn gate(x: &mut [f32], mixed: &mut [f32], bias: Bias, m: Modulation) = gate_avx2;
+    fn gate(x: &mut [f32], mixed: &mut [f32], bias: Bias, m: Modulation) = gate_rows;
     /// `x += bias`, and the vector of `group` rows each in turn.
-    fn place(x: &mut [f32], width: usize, bias: &[f32], vectors: &[f32], group: usize) = place_avx2;
+    fn place(x: &mut [f32], width: usize, bias: &[f32], vectors: &[f32], group: usize) = place_rows;
     /// Backwards through [`gate`]: `d` becomes the gradient of `mixed`; those of the modulation, `dm`, and of the bias are
     /// added to.
     fn gate_back(
         dx: &[f32], mixed: &[f32], m: Modulation, d: &mut [f32], dm: &mut [f32], d_bias: BiasGradient,
-    ) = gate_back_avx2;
+    ) = gate_back_rows;
     /// Backwards through [`activate`]: `d` becomes the gradient of `z`, `out` the activation, and the bias's gradient is
     /// added to.
-    fn activate_back(z: &[f32], width: usize, d: &mut [f32], out: &mut [f32], d_bias: BiasGradient) = activate_back_avx2;
+    fn activate_back(z: &[f32], width: usize, d: &mut [f32], out: &mut [f32], d_bias: BiasGradient) = activate_back_rows;
     /// Backwards through [`modulate`], which kept `normed`: adds to the gradients of `x` and of the modulation, and makes
     /// its output again.
     fn modulate_back(
         d: &[f32], normed: (&[f32], &[f32]), m: Modulation, dx: &mut [f32], dm: &mut [f32], out: &mut [f32],
-    ) = modulate_back_avx2;
+    ) = modulate_back_rows;
+    /// Adds `bias` to every row.
+    fn add_columns(x: &mut [f32], width: usize, bias: &[f32]) = add_columns_rows;
     /// Adds all rows to `sums`.
-    fn add_rows(x: &[f32], sums: &mut [f32]) = add_rows_avx2;
+    fn add_rows(x: &[f32], sums: &mut [f32]) = add_all_rows;
 }
 
 /// Numbers that are added up side by side.
 const LANES: usize = 32;
 
-#[target_feature(enable = "avx2,fma")]
-fn modulate_avx2(x: &[f32], m: Modulation, mut keep: Option<(&mut [f32], &mut [f32])>, out: &mut [f32]) {
+#[inline(always)]
+fn modulate_rows(x: &[f32], m: Modulation, mut keep: Option<(&mut [f32], &mut [f32])>, out: &mut [f32]) {
     let width = m.width;
     for (row, (x, out)) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate() {
         let (shift, scale) = (m.row(row, 0), m.row(row, 1));
@@ -126,8 +150,8 @@ fn modulate_avx2(x: &[f32], m: Modulation, mut keep: Option<(&mut [f32], &mut [f
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn activate_avx2(z: &mut [f32], width: usize, Bias(bias, along): Bias, out: Option<&mut [f32]>) {
+#[inline(always)]
+fn activate_rows(z: &mut [f32], width: usize, Bias(bias, along): Bias, out: Option<&mut [f32]>) {
     match out {
         None => {
             for (row, z) in z.chunks_exact_mut(width).enumerate() {
@@ -149,8 +173,8 @@ fn activate_avx2(z: &mut [f32], width: usize, Bias(bias, along): Bias, out: Opti
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn gate_avx2(x: &mut [f32], mixed: &mut [f32], Bias(bias, along): Bias, m: Modulation) {
+#[inline(always)]
+fn gate_rows(x: &mut [f32], mixed: &mut [f32], Bias(bias, along): Bias, m: Modulation) {
     for (row, (x, mixed)) in x.chunks_exact_mut(m.width).zip(mixed.chunks_exact_mut(m.width)).enumerate() {
         add_bias(mixed, row, bias, along);
         for ((x, &mixed), &gate) in x.iter_mut().zip(&*mixed).zip(m.row(row, 0)) {
@@ -159,16 +183,16 @@ fn gate_avx2(x: &mut [f32], mixed: &mut [f32], Bias(bias, along): Bias, m: Modul
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn place_avx2(x: &mut [f32], width: usize, bias: &[f32], vectors: &[f32], group: usize) {
+#[inline(always)]
+fn place_rows(x: &mut [f32], width: usize, bias: &[f32], vectors: &[f32], group: usize) {
     for (row, x) in x.chunks_exact_mut(width).enumerate() {
         let vector = &vectors[row / group * width..][..width];
         x.iter_mut().zip(bias).zip(vector).for_each(|((x, &bias), &vector)| *x += bias + vector);
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn gate_back_avx2(
+#[inline(always)]
+fn gate_back_rows(
     dx: &[f32],
     mixed: &[f32],
     m: Modulation,
@@ -188,8 +212,8 @@ fn gate_back_avx2(
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn activate_back_avx2(
+#[inline(always)]
+fn activate_back_rows(
     z: &[f32],
     width: usize,
     d: &mut [f32],
@@ -208,8 +232,8 @@ fn activate_back_avx2(
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn modulate_back_avx2(
+#[inline(always)]
+fn modulate_back_rows(
     d: &[f32],
     (normed, inverse): (&[f32], &[f32]),
     m: Modulation,
@@ -254,8 +278,15 @@ fn modulate_back_avx2(
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
-fn add_rows_avx2(x: &[f32], sums: &mut [f32]) {
+#[inline(always)]
+fn add_columns_rows(x: &mut [f32], width: usize, bias: &[f32]) {
+    for (row, x) in x.chunks_exact_mut(width).enumerate() {
+        add_bias(x, row, bias, Along::Columns);
+    }
+}
+
+#[inline(always)]
+fn add_all_rows(x: &[f32], sums: &mut [f32]) {
     for x in x.chunks_exact(sums.len()) {
         sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += x);
     }
