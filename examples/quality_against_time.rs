@@ -4,7 +4,7 @@
 //! Trains each preset so long, all but the data's last twentieth of the episodes, and judges snapshots on the way: the loss on
 //! the episodes left out at three noise levels, and by MuJoCo what 16 steps of Heun make of windows of the data, noised to mu
 //! 0.25 and 0.5, as they are and under 1.1 times their return with guidance of weight 2. Only training counts as time. Writes OUT.json, a
-//! record for each snapshot, OUT.md and OUT.svg.
+//! record for each snapshot, OUT.md and OUT.svg. Trainings that OUT.json has to the end are kept: started again, or with more seeds, it goes on.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use gta::eval::{Curve, NoveltyConfig, Panel, Picture, QualityConfig, QualityMete
 use gta::method::{Lesson, Method};
 use gta::replay::{Dataset, Seed, fill_normal, formats};
 use gta::{GtaConfig, Mu};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -32,7 +32,7 @@ const TASKS: [(&str, f64, f64, f64); 3] =
     [("mu .25", 0.25, 1.0, 0.0), ("mu .5", 0.5, 1.0, 0.0), ("mu .5, alpha 1.1, w 2", 0.5, 1.1, 2.0)];
 
 /// One snapshot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Record {
     preset: String,
     seed: u64,
@@ -57,9 +57,14 @@ fn main() -> Result<(), Failure> {
     let oracle = Oracle::new(env.parse::<EnvId>()?, None)?;
     let novelty = NoveltyConfig { most_queries: 0, ..NoveltyConfig::default() };
     let meter = QualityMeter::new(&dataset, oracle, QualityConfig { novelty, ..QualityConfig::default() })?;
-    let mut records = Vec::new();
+    let mut records = earlier(out)?;
     for preset in presets.split(',') {
         for seed in seeds.split(',') {
+            let own = |record: &Record| record.preset == preset && record.seed.to_string() == seed;
+            if records.iter().any(|record| own(record) && (record.minutes / minutes - 1.0).abs() < 0.1) {
+                continue;
+            }
+            records.retain(|record| !own(record));
             let (config, windows) = match preset {
                 "compact" => (GtaConfig::default(), 400),
                 "paper" => (GtaConfig::paper(), 100),
@@ -69,13 +74,25 @@ fn main() -> Result<(), Failure> {
             run.go(&learned, &left_out, &meter, &mut |record| {
                 println!("{}", serde_json::to_string(&record)?);
                 records.push(record);
-                Ok(fs::write(format!("{out}.json"), serde_json::to_string_pretty(&records)?)?)
+                let partial = format!("{out}.json.partial");
+                fs::write(&partial, serde_json::to_string_pretty(&records)?)?;
+                Ok(fs::rename(partial, format!("{out}.json"))?)
             })?;
         }
     }
+    records.sort_by(|a, b| (&a.preset, a.seed).cmp(&(&b.preset, b.seed)));
     fs::write(format!("{out}.md"), table(&records).to_markdown())?;
     fs::write(format!("{out}.svg"), picture(&records).to_svg())?;
     Ok(())
+}
+
+/// The snapshots of an earlier call.
+fn earlier(out: &str) -> Result<Vec<Record>, Failure> {
+    match fs::read_to_string(format!("{out}.json")) {
+        Ok(text) => Ok(serde_json::from_str(&text)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// All episodes but the last twentieth, and those.

@@ -17,7 +17,7 @@ use tch::Device;
 use super::{Plan, Show, memory_mb, random_data};
 
 /// Rows of data that pools are filled from.
-const SIZES: [usize; 3] = [10_000, 100_000, 1_000_000];
+const SIZES: [usize; 4] = [10_000, 100_000, 1_000_000, 10_000_000];
 /// Generated transitions of the paper.
 const FULL_POOL: u64 = 5_000_000;
 
@@ -115,7 +115,9 @@ pub(super) fn pool(plan: &Plan, show: &Show) -> Result<()> {
     let device = plan.device.resolve()?;
     let most = usize::from(plan.threads);
     let sizes = SIZES.map(|rows| (rows.min(plan.rows.unwrap_or(usize::MAX)), most));
-    let mut cells: Vec<_> = (1..most).map(|workers| (plan.rows(), workers)).chain(sizes).collect();
+    // More workers than cores show that these are full.
+    let workers = (1..most).chain([2 * most]).map(|workers| (plan.rows(), workers));
+    let mut cells: Vec<_> = workers.chain(sizes).collect();
     cells.dedup();
     for (rows, workers) in cells {
         let data = random_data(rows)?;
