@@ -63,13 +63,14 @@ impl Plan {
 
     /// Measures, one group after the other, and prints each figure as soon as it is there.
     pub fn run(self, console: &Console) -> Result<()> {
-        native::set_threads(self.threads.into());
         let show =
             |figure: Figure| if console.json() { print(serde_json::to_string(&figure)?) } else { print(figure.line()) };
         self.groups.iter().try_for_each(|group| self.measure_group(*group, &show))
     }
 
     fn measure_group(&self, group: BenchGroup, show: &Show) -> Result<()> {
+        // Anew for each group: a model that samples sets its thread's number.
+        native::set_threads(self.threads.into());
         match group {
             BenchGroup::Training => diffusion::training(self, show),
             BenchGroup::Sampling => diffusion::sampling(self, show),
