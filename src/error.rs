@@ -21,6 +21,14 @@ pub enum Error {
     /// LibTorch refused an operation.
     #[error("LibTorch: {0}")]
     Torch(#[from] tch::TchError),
+    /// A GPU's recorded work could not be started, or could not be sent to a stream of its own.
+    #[error("CUDA graph of {what}: {why}")]
+    Graph {
+        /// The work.
+        what: &'static str,
+        /// LibTorch's answer.
+        why: String,
+    },
     /// A setting that breaks a rule.
     #[error("setting '{name}': {why}")]
     Config {

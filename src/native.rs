@@ -4,6 +4,9 @@
 //! lies beside the LibTorch that was really loaded and adds it while the program runs. Whatever it found, the reason is
 //! kept for `gta doctor`.
 //!
+//! Work on a GPU that repeats the same operations is recorded once and then started as one launch ([`graphs`] says whether
+//! it can be). `GTA_GRAPHS=0` in the environment turns that off: then each operation is a launch of its own, as on the CPU.
+//!
 //! Three things are process-wide in LibTorch and the C library and are set here and nowhere else:
 //!
 //! - **Devices**: LibTorch asks once whether CUDA is there and remembers the answer, so [`load_cuda`] (which
@@ -19,9 +22,12 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+mod graph;
 mod report;
 
-pub use report::{Gpu, Library, Report, report};
+pub(crate) use graph::Graphed;
+pub use graph::{GraphUse, graph_use, graphs, set_graphs};
+pub use report::{Gpu, Graphs, Library, Report, report};
 
 /// Which device to compute on, as typed by a user: `auto`, `cpu`, `cuda` or `cuda:N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -137,6 +143,20 @@ pub fn best_device() -> Device {
 pub fn load_cuda() -> &'static Result<usize, String> {
     static CUDA: OnceLock<Result<usize, String>> = OnceLock::new();
     CUDA.get_or_init(|| {
+        cuda_half().clone()?;
+        match usize::try_from(tch::Cuda::device_count()) {
+            Ok(found) if found > 0 => Ok(found),
+            _ => Err("LibTorch's CUDA half is loaded but sees no GPU; is the driver installed and new enough \
+                      (`nvidia-smi`), and is CUDA_VISIBLE_DEVICES right?"
+                .to_owned()),
+        }
+    })
+}
+
+/// Loads LibTorch's CUDA half, whether or not there is a GPU, or says why it cannot be.
+fn cuda_half() -> &'static Result<(), String> {
+    static HALF: OnceLock<Result<(), String>> = OnceLock::new();
+    HALF.get_or_init(|| {
         // A reference to LibTorch, so that the linker keeps it loaded also for a program that has no tensor yet.
         let _ = tch::get_num_threads();
         let Some(cpu) = loaded_library("libtorch_cpu.so") else {
@@ -153,12 +173,7 @@ pub fn load_cuda() -> &'static Result<usize, String> {
             ));
         }
         open_for_everyone(&cuda).map_err(|reason| format!("{} cannot be loaded: {reason}", cuda.display()))?;
-        match usize::try_from(tch::Cuda::device_count()) {
-            Ok(found) if found > 0 => Ok(found),
-            _ => Err("LibTorch's CUDA half is loaded but sees no GPU; is the driver installed and new enough \
-                      (`nvidia-smi`), and is CUDA_VISIBLE_DEVICES right?"
-                .to_owned()),
-        }
+        Ok(())
     })
 }
 
@@ -175,8 +190,9 @@ fn library_in_maps(maps: &str, name: &str) -> Option<PathBuf> {
     })
 }
 
+/// Opens a library whose names every library opened later may use; gives its handle.
 #[cfg(unix)]
-fn open_for_everyone(library: &Path) -> Result<(), String> {
+fn open_for_everyone(library: &Path) -> Result<*mut libc::c_void, String> {
     use std::ffi::{CStr, CString};
     use std::os::unix::ffi::OsStrExt;
 
@@ -185,7 +201,7 @@ fn open_for_everyone(library: &Path) -> Result<(), String> {
     // can dangle. Its initialisers are LibTorch's own, made to be run this way.
     let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
     if !handle.is_null() {
-        return Ok(());
+        return Ok(handle);
     }
     // SAFETY: dlerror returns null or a C string that lives until the next dl call of this thread.
     let said = unsafe {
@@ -196,7 +212,7 @@ fn open_for_everyone(library: &Path) -> Result<(), String> {
 }
 
 #[cfg(not(unix))]
-fn open_for_everyone(_library: &Path) -> Result<(), String> {
+fn open_for_everyone(_library: &Path) -> Result<*mut libc::c_void, String> {
     Err("GPUs are supported on Linux only".to_owned())
 }
 

@@ -13,6 +13,22 @@ pub(crate) fn from_host(values: &[f32], shape: &[i64], device: Device) -> Result
     Ok(Tensor::f_from_slice(values)?.f_reshape(shape)?.f_to_device(device)?)
 }
 
+/// `host` in memory from which a GPU copies by itself, where there is one; for the CPU it stays where it is.
+pub(crate) fn pinned(host: Tensor, device: Device) -> Result<Tensor> {
+    // LibTorch's `pin_memory` warns at each call when it is told the device, and the bindings always tell it.
+    if device.is_cuda() { Ok(host.f_internal_pin_memory(device)?) } else { Ok(host) }
+}
+
+/// `pinned` on `device`: the copy is queued like any operation, so the host need not wait for a GPU.
+pub(crate) fn queued(pinned: &Tensor, device: Device) -> Result<Tensor> {
+    Ok(pinned.f_to_device_(device, pinned.kind(), true, false)?)
+}
+
+/// `host` on `device`, without waiting for it.
+pub(crate) fn upload(host: Tensor, device: Device) -> Result<Tensor> {
+    queued(&pinned(host, device)?, device)
+}
+
 /// The numbers of `tensor` in row-major order, as `f32` on the host.
 pub(crate) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
     let host = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?.f_contiguous()?;

@@ -161,23 +161,14 @@ pub(super) struct Iql {
     value: Trained<Mlp>,
 }
 
-/// What the state value's step leaves for the others.
-struct Values {
-    /// `min Q(s, a)` of the target critics, `[B]`.
-    target: Tensor,
-    /// `V(s)`, `[B]`, of before the step.
-    current: Tensor,
-    /// `V(s')`, `[B]`, of before the step.
-    next: Option<Tensor>,
-}
-
 impl Iql {
     fn state_values(&self, states: &Tensor) -> Tensor {
         self.value.net.forward(states).view(-1)
     }
 
-    /// Expectile regression of the target critics' smaller value (eq. 5).
-    fn value_loss(&self, rows: &Rows, metrics: &mut Metrics) -> (Tensor, Values) {
+    /// Expectile regression of the target critics' smaller value (eq. 5). With it what the step leaves for the others, `[B]`
+    /// each: that value, `V(s)` of before the step, and `V(s')` in the published form.
+    fn value_loss(&self, rows: &Rows, metrics: &mut Metrics) -> (Tensor, Vec<Tensor>) {
         let published = self.config.form == IqlForm::Published;
         let (target, next) = tch::no_grad(|| {
             let estimates = self.critics_target.net.forward(&rows.observations, &rows.actions);
@@ -188,7 +179,7 @@ impl Iql {
         let weight = (excess.detach().lt(0.0).to_kind(excess.kind()) - self.config.expectile).abs();
         let loss = (weight * excess.square()).mean(target.kind());
         metrics.mean("value_loss", &loss);
-        (loss, Values { target, current: current.detach(), next })
+        (loss, [target, current.detach()].into_iter().chain(next).collect())
     }
 
     /// Squared Bellman errors with the state value as the next one (eq. 6).
@@ -202,21 +193,34 @@ impl Iql {
         loss
     }
 
+    /// `V(s')` and `V(s)`, `[B]` each, as the state value is now.
+    fn both_values(&self, rows: &Rows) -> (Tensor, Tensor) {
+        tch::no_grad(|| {
+            let both = Tensor::cat(&[&rows.next_observations, &rows.observations], 0);
+            let both = self.state_values(&both);
+            (both.narrow(0, 0, rows.len()), both.narrow(0, rows.len(), rows.len()))
+        })
+    }
+
+    /// Factors of dropout for each hidden layer of the actor, `[B, H]` each; none without dropout.
+    fn dropout(&self, rows: &Rows, noise: &mut dyn Noise) -> Result<Vec<Tensor>> {
+        let rate = self.config.actor_dropout;
+        let layers = self.config.hidden.iter().enumerate().filter(|_| rate != 0.0);
+        layers
+            .map(|(layer, &width)| noise.dropout(&format!("actor_dropout_{layer}"), &[rows.len(), width], rate))
+            .collect()
+    }
+
     /// Cloning weighted by `exp(beta A)` (eq. 7).
-    fn actor_loss(
-        &self,
-        rows: &Rows,
-        advantage: &Tensor,
-        noise: &mut dyn Noise,
-        metrics: &mut Metrics,
-    ) -> Result<Tensor> {
+    fn actor_loss(&self, rows: &Rows, advantage: &Tensor, dropout: &[Tensor], metrics: &mut Metrics) -> Result<Tensor> {
         let c = &self.config;
         let weight = (advantage * c.beta).exp().clamp_max(c.largest_weight);
-        let out = match c.actor_dropout {
-            0.0 => self.actor.net.mean.forward(&rows.observations),
-            rate => self.actor.net.mean.forward_dropped(&rows.observations, |layer, shape| {
-                noise.dropout(&format!("actor_dropout_{layer}"), shape, rate)
-            })?,
+        let out = match dropout {
+            [] => self.actor.net.mean.forward(&rows.observations),
+            dropout => {
+                let factors = |layer: usize, _: &[i64]| Ok(dropout[layer].shallow_clone());
+                self.actor.net.mean.forward_dropped(&rows.observations, factors)?
+            }
         };
         let kind = out.kind();
         let sum = |t: Tensor| t.sum_dim_intlist(-1, false, kind);
@@ -276,21 +280,32 @@ impl Algorithm for Iql {
     }
 
     fn learn(&mut self, update: u64, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<()> {
-        let (loss, values) = self.value_loss(rows, metrics);
-        self.value.step(&loss, self.config.value_rate)?;
-        let (next, current) = match values.next {
-            Some(next) => (next, values.current),
-            None => tch::no_grad(|| {
-                let both = Tensor::cat(&[&rows.next_observations, &rows.observations], 0);
-                let both = self.state_values(&both);
-                (both.narrow(0, 0, rows.len()), both.narrow(0, rows.len(), rows.len()))
-            }),
-        };
-        let loss = self.critic_loss(rows, &next, metrics);
-        self.critics.step(&loss, self.config.critic_rate)?;
+        let columns = rows.columns();
+        let (gradient, values) = self
+            .value
+            .segment(&columns, metrics, |inputs, metrics| Ok(self.value_loss(&Rows::of_columns(inputs).0, metrics)))?;
+        self.value.apply(&gradient, self.config.value_rate)?;
+        let (target, current, next) = (&values[0], &values[1], values.get(2));
+        let inputs: Vec<&Tensor> = columns.iter().copied().chain(next).collect();
+        let (gradient, now) = self.critics.segment(&inputs, metrics, |inputs, metrics| {
+            let (rows, next) = Rows::of_columns(inputs);
+            match next {
+                [next] => Ok((self.critic_loss(&rows, next, metrics), vec![])),
+                _ => {
+                    let (next, current) = self.both_values(&rows);
+                    Ok((self.critic_loss(&rows, &next, metrics), vec![current]))
+                }
+            }
+        })?;
+        self.critics.apply(&gradient, self.config.critic_rate)?;
         self.critics_target.follow(&self.critics, self.config.tau)?;
-        let loss = self.actor_loss(rows, &(values.target - current), noise, metrics)?;
-        self.actor.step(&loss, self.config.actor_rate_at(update))
+        let (advantage, dropout) = (target - now.first().unwrap_or(current), self.dropout(rows, noise)?);
+        let inputs: Vec<&Tensor> = columns.iter().copied().chain([&advantage]).chain(&dropout).collect();
+        let (gradient, _) = self.actor.segment(&inputs, metrics, |inputs, metrics| {
+            let (rows, others) = Rows::of_columns(inputs);
+            Ok((self.actor_loss(&rows, &others[0], &others[1..], metrics)?, vec![]))
+        })?;
+        self.actor.apply(&gradient, self.config.actor_rate_at(update))
     }
 
     fn policy(&self) -> Policy {
@@ -422,7 +437,8 @@ mod tests {
         let loss = |seed| {
             let mut noise =
                 crate::agents::noise::SeedNoise { seed: Seed::new(seed), kind: Kind::Float, device: Device::Cpu };
-            let loss = iql.actor_loss(&rows, &weight, &mut noise, &mut Metrics::new(1.0)).unwrap();
+            let dropout = iql.dropout(&rows, &mut noise).unwrap();
+            let loss = iql.actor_loss(&rows, &weight, &dropout, &mut Metrics::new(1.0)).unwrap();
             loss.double_value(&[])
         };
         assert_eq!(loss(1), loss(1));

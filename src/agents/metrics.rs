@@ -58,6 +58,23 @@ impl Metrics {
         });
     }
 
+    /// Names of what was taken, whether they are maxima, and the values: what a segment of an update saw of itself.
+    pub(super) fn seen(self) -> (Vec<(&'static str, bool)>, Vec<Tensor>) {
+        let entries = self.entries.into_iter();
+        entries.filter_map(|e| e.pending.map(|(value, _)| ((e.name, e.peak), value))).unzip()
+    }
+
+    /// Takes what a segment of an update [`seen`](Self::seen) of itself; the values may be overwritten afterwards.
+    pub(super) fn absorb(&mut self, names: &[(&'static str, bool)], values: &[Tensor]) {
+        for (&(name, peak), value) in names.iter().zip(values) {
+            // Adding to an earlier value makes a new one; a first value would be kept as it is.
+            match self.entries.iter().any(|e| e.name == name && e.pending.is_some()) {
+                true => self.add(name, peak, value),
+                false => self.add(name, peak, &value.copy()),
+            }
+        }
+    }
+
     /// Looks at what came since the last look, in one read from the device; `step` is the update just made.
     pub(super) fn check(&mut self, step: u64) -> Result<()> {
         let pending: Vec<&Tensor> = self.entries.iter().filter_map(|e| e.pending.as_ref().map(|p| &p.0)).collect();
@@ -114,6 +131,23 @@ mod tests {
         assert_eq!(metrics.report(3).unwrap(), []);
         metrics.mean("loss", &scalar(5.0));
         assert_eq!(metrics.report(4).unwrap(), [("loss", 5.0)]);
+    }
+
+    #[test]
+    fn what_a_segment_saw_is_taken_by_value() {
+        let mut metrics = Metrics::new(10.0);
+        let mut place = Tensor::from_slice(&[2.0f64, -3.0]);
+        for value in [2.0, 5.0] {
+            let _ = place.get(0).fill_(value);
+            let mut seen = Metrics::new(f64::INFINITY);
+            seen.mean("loss", &place.get(0));
+            seen.values(&place.get(1));
+            let (names, values) = seen.seen();
+            assert_eq!(names, [("loss", false), ("q_mean", false), ("q_largest", true)]);
+            metrics.absorb(&names, &values);
+        }
+        let _ = place.fill_(100.0);
+        assert_eq!(metrics.report(2).unwrap(), [("loss", 3.5), ("q_mean", -3.0), ("q_largest", 3.0)]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ impl SeedNoise {
         let mut values = vec![0.0; shape.iter().product::<i64>() as usize];
         fill(&mut self.seed.fork(name, 0).rng(), &mut values);
         let host = tensor::from_host(&values, shape, Device::Cpu)?.to_kind(self.kind);
-        upload(host, self.device)
+        tensor::upload(host, self.device)
     }
 }
 
@@ -57,14 +57,6 @@ impl Noise for SeedNoise {
 /// Uniform in `[0, 1)`; 24 bits are all that an f32 holds.
 fn unit(rng: &mut Rng) -> f32 {
     (rng.next_u32() >> 8) as f32 / (1 << 24) as f32
-}
-
-/// `host` on `device`. From pinned memory the copy is queued like any operation, so the host need not wait for a GPU.
-pub(super) fn upload(host: Tensor, device: Device) -> Result<Tensor> {
-    if device.is_cuda() {
-        return Ok(host.f_pin_memory(device)?.f_to_device_(device, host.kind(), true, false)?);
-    }
-    Ok(host)
 }
 
 #[cfg(test)]

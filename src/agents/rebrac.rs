@@ -148,7 +148,8 @@ impl Rebrac {
         let c = &self.config;
         let target = {
             let _guard = tch::no_grad_guard();
-            let (actions, mut next) = self.nets.next(rows, noise, c.policy_noise, c.noise_clip)?;
+            let smoothing = TwinDelayed::smoothing(rows, noise)?;
+            let (actions, mut next) = self.nets.next(rows, &smoothing, c.policy_noise, c.noise_clip);
             if let Some((taken, known)) = &rows.next_actions {
                 next -= c.critic_penalty * known * distance(&actions, taken);
             }

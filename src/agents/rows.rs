@@ -3,7 +3,6 @@
 use replay::Batch;
 use tch::{Device, Kind, Tensor};
 
-use super::noise::upload;
 use super::units::{UnitTensors, Units};
 use crate::{Result, tensor};
 
@@ -28,6 +27,25 @@ impl Rows {
     /// Rows (`B`).
     pub(super) fn len(&self) -> i64 {
         self.rewards.size()[0]
+    }
+
+    /// All columns but the next actions, to enter a segment of an update; [`of_columns`](Self::of_columns) is the way back.
+    pub(super) fn columns(&self) -> Vec<&Tensor> {
+        vec![&self.observations, &self.actions, &self.rewards, &self.next_observations, &self.continues]
+    }
+
+    /// Rows of the first columns of a segment's inputs, and what other inputs there are.
+    ///
+    /// # Panics
+    /// If there are fewer than [`columns`](Self::columns) gives.
+    pub(super) fn of_columns(inputs: &[Tensor]) -> (Self, &[Tensor]) {
+        let [observations, actions, rewards, next_observations, continues, others @ ..] = inputs else {
+            panic!("{} columns of rows", inputs.len());
+        };
+        let [observations, actions] = [observations, actions].map(Tensor::shallow_clone);
+        let [rewards, next_observations, continues] =
+            [rewards, next_observations, continues].map(Tensor::shallow_clone);
+        (Self { observations, actions, rewards, next_observations, continues, next_actions: None }, others)
     }
 }
 
@@ -60,7 +78,7 @@ impl Loader {
         self.staging.extend_from_slice(&batch.rewards);
         self.staging.extend(batch.terminated.iter().map(|&ended| f32::from(!ended)));
         let host = tensor::from_host(&self.staging, &[self.staging.len() as i64], Device::Cpu)?;
-        let all = upload(host, self.device)?.to_kind(self.kind);
+        let all = tensor::upload(host, self.device)?.to_kind(self.kind);
         let mut start = 0;
         let mut take = |shape: &[i64]| {
             let length = shape.iter().product();

@@ -103,18 +103,18 @@ pub(super) struct Td3Bc {
 
 impl Td3Bc {
     /// Squared Bellman errors of both critics (TD3, eqs. 14 and 15), added up.
-    fn critic_loss(&self, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<Tensor> {
+    fn critic_loss(&self, rows: &Rows, smoothing: &Tensor, metrics: &mut Metrics) -> Tensor {
         let c = &self.config;
         let target = {
             let _guard = tch::no_grad_guard();
-            let (_, next) = self.nets.next(rows, noise, c.policy_noise, c.noise_clip)?;
+            let (_, next) = self.nets.next(rows, smoothing, c.policy_noise, c.noise_clip);
             &rows.rewards + c.discount * &rows.continues * next
         };
         let estimates = self.nets.critics.net.forward(&rows.observations, &rows.actions);
         metrics.values(&estimates);
         let loss = (estimates - target).square().sum(target_kind(rows)) / rows.len();
         metrics.mean("critic_loss", &loss);
-        Ok(loss)
+        loss
     }
 
     /// `-lambda Q_1(s, pi(s)) + (pi(s) - a)^2` (eqs. 4 and 5).
@@ -162,11 +162,18 @@ impl Algorithm for Td3Bc {
     }
 
     fn learn(&mut self, update: u64, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<()> {
-        let loss = self.critic_loss(rows, noise, metrics)?;
-        self.nets.critics.step(&loss, self.config.critic_rate)?;
+        let (columns, smoothing) = (rows.columns(), TwinDelayed::smoothing(rows, noise)?);
+        let inputs = [&columns[..], &[&smoothing]].concat();
+        let (gradient, _) = self.nets.critics.segment(&inputs, metrics, |inputs, metrics| {
+            let (rows, smoothing) = Rows::of_columns(inputs);
+            Ok((self.critic_loss(&rows, &smoothing[0], metrics), vec![]))
+        })?;
+        self.nets.critics.apply(&gradient, self.config.critic_rate)?;
         if update.is_multiple_of(self.config.policy_period) {
-            let loss = self.actor_loss(rows, metrics);
-            self.nets.actor.step(&loss, self.config.actor_rate)?;
+            let (gradient, _) = self.nets.actor.segment(&columns, metrics, |inputs, metrics| {
+                Ok((self.actor_loss(&Rows::of_columns(inputs).0, metrics), vec![]))
+            })?;
+            self.nets.actor.apply(&gradient, self.config.actor_rate)?;
             self.nets.follow(self.config.tau)?;
         }
         Ok(())

@@ -1,12 +1,14 @@
 //! Networks in training: weights with their optimiser, averages that follow them, and both in a file.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use replay::Seed;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
-use super::{AgentConfig, units::Units};
+use super::{AgentConfig, metrics::Metrics, units::Units};
+use crate::native::Graphed;
 use crate::training::{AdamW, AdamWConfig, Checkpoint, Initializer, Parameters};
 use crate::{Error, Result, tensor};
 
@@ -29,6 +31,9 @@ pub(super) struct Trained<N> {
     pub(super) net: N,
     parameters: Parameters,
     adam: AdamW,
+    segment: Graphed,
+    /// What the segment reports, and whether each is a maximum.
+    reported: RefCell<Vec<(&'static str, bool)>>,
     /// The gradient of the last step, for the golden tests.
     #[cfg(test)]
     pub(super) last_gradient: Option<Tensor>,
@@ -39,6 +44,36 @@ impl<N> Trained<N> {
     /// graph are not computed.
     pub(super) fn gradient(&self, loss: &Tensor) -> Result<Tensor> {
         self.parameters.gradient(loss)
+    }
+
+    /// The segment of an update that ends with this network's gradient: `work` makes a scalar loss of the inputs, and what
+    /// else later segments need of it, detached. Gives the loss's gradient, `[P]`, and the rest; the next call overwrites
+    /// both where a GPU repeats the segment as one launch.
+    ///
+    /// All that differs from update to update is an input, random numbers included; `work` reads weights besides, and
+    /// reports to the metrics it is handed.
+    pub(super) fn segment(
+        &self,
+        inputs: &[&Tensor],
+        metrics: &mut Metrics,
+        mut work: impl FnMut(&[Tensor], &mut Metrics) -> Result<(Tensor, Vec<Tensor>)>,
+    ) -> Result<(Tensor, Vec<Tensor>)> {
+        let mut outputs = self.segment.run(inputs, |inputs| {
+            let mut seen = Metrics::new(f64::INFINITY);
+            let (loss, rest) = work(inputs, &mut seen)?;
+            let mut outputs = vec![self.gradient(&loss)?];
+            outputs.extend(rest);
+            let (names, values) = seen.seen();
+            outputs.extend(values);
+            *self.reported.borrow_mut() = names;
+            Ok(outputs)
+        })?;
+        // A repeated segment reports what it did when it was recorded.
+        let reported = self.reported.borrow();
+        let values = outputs.split_off(outputs.len() - reported.len());
+        metrics.absorb(&reported, &values);
+        let gradient = outputs.remove(0);
+        Ok((gradient, outputs))
     }
 
     /// One step of the optimiser against `gradient`, which is `[P]`.
@@ -189,6 +224,8 @@ impl Start {
             net,
             parameters,
             adam,
+            segment: Graphed::new("a segment of an agent's update"),
+            reported: RefCell::default(),
             #[cfg(test)]
             last_gradient: None,
         })

@@ -40,14 +40,19 @@ impl TwinDelayed {
         self.actor.net.forward(&rows.observations).tanh()
     }
 
-    /// The target policy's actions in the next states under clipped noise (target policy smoothing), `[B, A]`, and the
-    /// lower of the target critics' values of them, `[B]`.
-    pub(super) fn next(&self, rows: &Rows, noise: &mut dyn Noise, std: f64, clip: f64) -> Result<(Tensor, Tensor)> {
-        let noise = noise.normal("target_policy", &rows.actions.size())? * std;
+    /// The standard normal numbers of target policy smoothing, `[B, A]`.
+    pub(super) fn smoothing(rows: &Rows, noise: &mut dyn Noise) -> Result<Tensor> {
+        noise.normal("target_policy", &rows.actions.size())
+    }
+
+    /// The target policy's actions in the next states under noise of deviation `std`, clipped (target policy smoothing),
+    /// `[B, A]`, and the lower of the target critics' values of them, `[B]`.
+    pub(super) fn next(&self, rows: &Rows, smoothing: &Tensor, std: f64, clip: f64) -> (Tensor, Tensor) {
+        let noise = smoothing * std;
         let actions = self.actor_target.net.forward(&rows.next_observations).tanh();
         let actions = (actions + noise.clamp(-clip, clip)).clamp(-1.0, 1.0);
         let values = self.critics_target.net.forward(&rows.next_observations, &actions).amin(0, false);
-        Ok((actions, values))
+        (actions, values)
     }
 
     /// Has both targets follow.

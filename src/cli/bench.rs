@@ -5,6 +5,8 @@ mod buffer;
 mod diffusion;
 mod novelty;
 mod oracle;
+mod parity;
+mod utilization;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -14,11 +16,13 @@ use anyhow::{Result, ensure};
 use gta::native::{self, DeviceChoice};
 use gta::replay::{Dataset, Seed, Spec, Transition, fill_normal};
 use serde::Serialize;
+use tch::Device;
 
 use super::args::{BenchArgs, BenchGroup};
 use super::output::{Console, print};
 
 pub use diffusion::Preset;
+use utilization::Watch;
 
 /// The task's sizes: those of HalfCheetah.
 const OBS_DIM: usize = 17;
@@ -45,7 +49,7 @@ impl Plan {
     pub fn new(args: BenchArgs) -> Result<Self> {
         ensure!(args.seconds > 0.0 && args.seconds.is_finite(), "--seconds {}: must be above 0", args.seconds);
         Ok(Self {
-            groups: if args.what.is_empty() { BenchGroup::ALL.to_vec() } else { args.what },
+            groups: if args.what.is_empty() { BenchGroup::usual(args.device) } else { args.what },
             presets: args.presets,
             cells: agents::cells(&args.agents, &args.batch)?,
             threads: args.threads.or_else(|| NonZeroUsize::new(native::threads())).unwrap_or(NonZeroUsize::MIN),
@@ -59,21 +63,24 @@ impl Plan {
 
     /// Measures, one group after the other, and prints each figure as soon as it is there.
     pub fn run(self, console: &Console) -> Result<()> {
-        native::set_threads(self.threads.into());
         let show =
             |figure: Figure| if console.json() { print(serde_json::to_string(&figure)?) } else { print(figure.line()) };
-        for group in &self.groups {
-            match group {
-                BenchGroup::Training => diffusion::training(&self, &show)?,
-                BenchGroup::Sampling => diffusion::sampling(&self, &show)?,
-                BenchGroup::Agents => agents::updates(&self, &show)?,
-                BenchGroup::Buffer => buffer::sampling(&self, &show)?,
-                BenchGroup::Pool => diffusion::pool(&self, &show)?,
-                BenchGroup::Oracle => oracle::steps(&self, &show)?,
-                BenchGroup::Novelty => novelty::searches(&self, &show)?,
-            }
+        self.groups.iter().try_for_each(|group| self.measure_group(*group, &show))
+    }
+
+    fn measure_group(&self, group: BenchGroup, show: &Show) -> Result<()> {
+        // Anew for each group: a model that samples sets its thread's number.
+        native::set_threads(self.threads.into());
+        match group {
+            BenchGroup::Training => diffusion::training(self, show),
+            BenchGroup::Sampling => diffusion::sampling(self, show),
+            BenchGroup::Agents => agents::updates(self, show),
+            BenchGroup::Buffer => buffer::sampling(self, show),
+            BenchGroup::Pool => diffusion::pool(self, show),
+            BenchGroup::Oracle => oracle::steps(self, show),
+            BenchGroup::Novelty => novelty::searches(self, show),
+            BenchGroup::Parity => parity::figures(self, show),
         }
-        Ok(())
     }
 
     fn rows(&self) -> usize {
@@ -105,6 +112,35 @@ impl Plan {
         Ok(Figure { least, most, rounds: self.rounds, cpu_us, ..figure })
     }
 
+    /// [`measure`](Self::measure) of work on `device`: on a GPU once with graphs and once without, and with how busy it was.
+    fn measure_on(
+        &self,
+        device: Device,
+        name: &str,
+        unit: &'static str,
+        show: &Show,
+        mut work: impl FnMut() -> Result<f64>,
+    ) -> Result<()> {
+        for variant in Variant::all(device) {
+            let figure = variant.run(|| {
+                if device.is_cuda() {
+                    // Until everything is recorded that will be.
+                    (0..4).try_for_each(|_| work().map(drop))?;
+                }
+                let (watch, before) = (Watch::on(device), native::graph_use().replays);
+                let figure = self.measure(format!("{name}{}", variant.suffix), unit, &mut work)?;
+                let figure = match watch.and_then(Watch::mean) {
+                    Some(percent) => figure.with("gpu_utilization", percent),
+                    None => figure,
+                };
+                let replays = native::graph_use().replays - before;
+                Ok(if device.is_cuda() { figure.with("replays", replays as f64) } else { figure })
+            })?;
+            show(figure)?;
+        }
+        Ok(())
+    }
+
     /// What was measured once.
     fn once(&self, name: impl Into<String>, unit: &'static str, value: f64) -> Figure {
         Figure {
@@ -118,6 +154,41 @@ impl Plan {
             cpu_us: None,
             more: BTreeMap::new(),
         }
+    }
+}
+
+/// A way to compute the same.
+#[derive(Clone, Copy, Debug)]
+struct Variant {
+    device: Device,
+    /// Whether repeated work is recorded; on the CPU it never is.
+    graphs: bool,
+    /// Ends the names of its figures.
+    suffix: &'static str,
+}
+
+impl Variant {
+    /// A GPU's with graphs, where it has them, and without.
+    fn all(device: Device) -> Vec<Self> {
+        let eager = Self { device, graphs: false, suffix: ".eager" };
+        let recorded = Self { device, graphs: true, suffix: "" };
+        match device {
+            Device::Cuda(_) if native::graphs().is_ok() => vec![recorded, eager],
+            Device::Cuda(_) => vec![eager],
+            _ => vec![recorded],
+        }
+    }
+
+    /// Does `work` that way.
+    fn run<T>(self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.device.is_cuda() {
+            return work();
+        }
+        let before = native::graphs().is_ok();
+        native::set_graphs(self.graphs);
+        let done = work();
+        native::set_graphs(before);
+        done
     }
 }
 
@@ -154,7 +225,9 @@ impl Figure {
     fn line(&self) -> String {
         let Self { name, value, unit, least, most, cpu_us, more, .. } = self;
         let digits = |x: f64| {
-            if x < 10.0 {
+            if 0.0 < x && x < 1e-2 {
+                format!("{x:.1e}")
+            } else if x < 10.0 {
                 format!("{x:.3}")
             } else if x < 1000.0 {
                 format!("{x:.1}")
@@ -220,8 +293,8 @@ mod tests {
 
     use super::*;
 
-    /// The figures of a plan as short as can be.
-    fn figures(words: &str) -> Vec<Figure> {
+    /// A plan as short as can be.
+    pub(super) fn plan(words: &str) -> Plan {
         #[derive(Parser)]
         struct Line {
             #[command(flatten)]
@@ -229,29 +302,24 @@ mod tests {
         }
         let short = "--rounds 2 --seconds 0.001 --rows 2000 --queries 20 --threads 1 --device cpu";
         let line = format!("gta {words} {short}");
-        let plan = Plan::new(Line::parse_from(line.split_whitespace()).bench).unwrap();
+        Plan::new(Line::parse_from(line.split_whitespace()).bench).unwrap()
+    }
+
+    /// The figures that `measure` shows.
+    pub(super) fn collected(measure: impl FnOnce(&Show) -> Result<()>) -> Vec<Figure> {
         let seen = RefCell::new(Vec::new());
         let show = |figure: Figure| -> Result<()> {
             seen.borrow_mut().push(figure);
             Ok(())
         };
-        for group in &plan.groups {
-            match group {
-                BenchGroup::Training => diffusion::training(&plan, &show).unwrap(),
-                BenchGroup::Sampling => diffusion::sampling(&plan, &show).unwrap(),
-                BenchGroup::Agents => agents::updates(&plan, &show).unwrap(),
-                BenchGroup::Buffer => buffer::sampling(&plan, &show).unwrap(),
-                BenchGroup::Pool => diffusion::pool(&plan, &show).unwrap(),
-                BenchGroup::Oracle => oracle::steps(&plan, &show).unwrap(),
-                BenchGroup::Novelty => novelty::searches(&plan, &show).unwrap(),
-            }
-        }
+        measure(&show).unwrap();
         seen.into_inner()
     }
 
     #[test]
     fn every_group_has_figures_with_a_spread_and_names_of_their_own() {
-        let figures = figures("training buffer oracle agents novelty --presets compact --agents bc --batch 8");
+        let plan = plan("training buffer oracle agents novelty --presets compact --agents bc --batch 8");
+        let figures = collected(|show| plan.groups.iter().try_for_each(|group| plan.measure_group(*group, show)));
         let mut names: Vec<_> = figures.iter().map(|figure| figure.name.clone()).collect();
         for figure in &figures {
             assert!(0.0 < figure.least && figure.least <= figure.value && figure.value <= figure.most, "{figure:?}");
@@ -265,6 +333,20 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), figures.len());
+    }
+
+    #[test]
+    fn small_figures_are_readable_too() {
+        let line = plan("").once("parity.x", "of the largest", 1.5e-6).with("gpu_utilization", 97.0).line();
+        assert!(line.contains("1.5e-6 of the largest") && line.ends_with(", gpu utilization 97.0"), "{line}");
+    }
+
+    #[test]
+    fn a_gpu_has_figures_of_its_own_for_graphs_and_the_cpu_none() {
+        let suffixes = |device| Variant::all(device).iter().map(|variant| variant.suffix).collect::<Vec<_>>();
+        assert_eq!(suffixes(Device::Cpu), [""]);
+        assert_eq!(suffixes(Device::Cuda(0)).last(), Some(&".eager"));
+        assert!(!plan("").groups.contains(&BenchGroup::Parity));
     }
 
     #[test]

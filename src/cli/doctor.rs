@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{ErrorKind, Write as _};
 
 use anyhow::{Result, bail};
-use gta::native::{Gpu, Library, Report, report};
+use gta::native::{Gpu, Graphs, Library, Report, report};
 
 /// Prints the report: aligned lines for people, or one JSON object.
 ///
@@ -31,6 +31,7 @@ fn lines(report: &Report) -> String {
         ("HDF5", library(&report.hdf5)),
     ];
     rows.push(("GPU", gpu(&report.gpu)));
+    rows.push(("Graphs", graphs(&report.graphs)));
     let features =
         if report.cpu_features.is_empty() { String::new() } else { format!(", {}", report.cpu_features.join(" ")) };
     rows.push(("CPU", format!("{} cores, {} threads per operation{features}", report.cores, report.threads)));
@@ -62,6 +63,13 @@ fn gpu(gpu: &Gpu) -> String {
     }
 }
 
+fn graphs(graphs: &Graphs) -> String {
+    match graphs {
+        Graphs::Ready => "ready: repeated work on a GPU is one launch".to_owned(),
+        Graphs::Missing { reason } => format!("none: {reason}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +84,7 @@ mod tests {
             mujoco: Library { version: Some("3.16.0".into()), path: None, problem: Some("wrong version".into()) },
             hdf5: Library { version: None, path: None, problem: None },
             gpu: Gpu::Missing { reason: "no driver".into(), names: vec![] },
+            graphs: Graphs::Missing { reason: "no headers".into() },
             cores: 2,
             threads: 1,
             cpu_features: vec!["avx2", "fma"],
@@ -90,6 +99,7 @@ MuJoCo    3.16.0 (built in)
           PROBLEM: wrong version
 HDF5      of unknown version (built in)
 GPU       none in use, the CPU computes: no driver
+Graphs    none: no headers
 CPU       2 cores, 1 threads per operation, avx2 fma
 ";
         assert_eq!(lines(&example()), expected);
@@ -99,6 +109,7 @@ CPU       2 cores, 1 threads per operation, avx2 fma
     fn machines_get_named_fields() {
         let json = serde_json::to_value(example()).unwrap();
         assert_eq!(json["gpu"]["status"], "missing");
+        assert_eq!(json["graphs"]["reason"], "no headers");
         assert_eq!(json["libtorch"]["version"], "2.11.0");
         assert_eq!(json["mujoco"]["problem"], "wrong version");
     }

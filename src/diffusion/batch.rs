@@ -38,8 +38,20 @@ impl TrainingBatch {
         self.map(|tensor| Ok(tensor.f_narrow(0, start, rows)?)).expect("a part lies within its batch")
     }
 
-    fn on(&self, device: Device) -> Result<Self> {
-        self.map(|tensor| Ok(tensor.f_to_device(device)?))
+    /// All its tensors, to enter work that is recorded; [`of_tensors`](Self::of_tensors) is the way back.
+    pub(super) fn tensors(&self) -> Vec<&Tensor> {
+        let Self { values, mask, condition, sigma, noise } = self;
+        [values, mask, sigma, noise, &condition.value].into_iter().chain(&condition.keep).collect()
+    }
+
+    /// The batch whose tensors these are.
+    ///
+    /// # Panics
+    /// If there are not as many as [`tensors`](Self::tensors) gives.
+    pub(super) fn of_tensors(tensors: &[Tensor]) -> Self {
+        let own = |index: usize| tensors[index].shallow_clone();
+        let condition = Condition { value: own(4), keep: tensors.get(5).map(Tensor::shallow_clone) };
+        Self { values: own(0), mask: own(1), sigma: own(2), noise: own(3), condition }
     }
 
     fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
@@ -94,7 +106,8 @@ impl Draw {
     }
 }
 
-/// A thread that draws the batches of steps to come, one ahead of the one that waits.
+/// A thread that draws the batches of steps to come, one ahead of the one that waits, and for a GPU puts them where it copies
+/// from by itself.
 ///
 /// It starts with the first batch asked for. Dropping it ends and joins the thread; a panic in it reaches the owner at
 /// the next batch.
@@ -120,7 +133,7 @@ impl Ahead {
         let (next, batches, _) = self.running.as_mut().expect("it was started");
         *next += 1;
         match batches.recv() {
-            Ok(batch) => batch?.on(self.device),
+            Ok(batch) => batch?.map(|pinned| tensor::queued(pinned, self.device)),
             Err(_) => {
                 // The thread ends early only by a panic.
                 match self.running.take().map(|(_, _, thread)| thread.join()) {
@@ -133,10 +146,12 @@ impl Ahead {
 
     fn start(&self, first: u64) -> Result<(u64, Receiver<Result<TrainingBatch>>, JoinHandle<()>)> {
         let (sender, batches) = bounded(1);
-        let draw = self.draw.clone();
+        let (draw, device) = (self.draw.clone(), self.device);
         let work = move || {
             for step in first.. {
-                if sender.send(draw.draw(step)).is_err() {
+                let batch =
+                    draw.draw(step).and_then(|batch| batch.map(|host| tensor::pinned(host.shallow_clone(), device)));
+                if sender.send(batch).is_err() {
                     return;
                 }
             }
@@ -216,6 +231,14 @@ mod tests {
         }
         // What each window is told goes with it.
         assert_eq!(batches[0][0].iter().step_by(6).collect::<Vec<_>>(), batches[0][2].iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn its_tensors_make_the_batch_again() {
+        let batch = ahead(1000).take(0).unwrap();
+        let tensors: Vec<Tensor> = batch.tensors().into_iter().map(Tensor::shallow_clone).collect();
+        assert_eq!((numbers(&TrainingBatch::of_tensors(&tensors)), tensors.len()), (numbers(&batch), 6));
+        assert!(TrainingBatch::of_tensors(&tensors[..5]).condition.keep.is_none());
     }
 
     #[test]

@@ -37,7 +37,8 @@ pub trait Denoiser: Send + std::fmt::Debug {
     /// If a shape is not what the network was built for.
     fn forward(&self, x: &Tensor, noise: &Tensor, condition: Option<&Condition>) -> Tensor;
 
-    /// The same where no gradient is asked for. A network may have a faster way, equal up to rounding.
+    /// The same where no gradient is asked for. A network may have a faster way, equal up to rounding, and on a GPU the next
+    /// call with the same shapes may overwrite what was returned.
     fn infer(&self, x: &Tensor, noise: &Tensor, condition: Option<&Condition>) -> Tensor {
         tch::no_grad(|| self.forward(x, noise, condition))
     }

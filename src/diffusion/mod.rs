@@ -20,6 +20,7 @@ mod mixer_unet;
 mod model;
 mod noise;
 mod normalizer;
+mod repeated;
 mod replica;
 mod residual_mlp;
 mod schedule;

@@ -10,6 +10,7 @@ use tch::{Device, Tensor, nn::VarStore};
 use super::denoiser::{Denoiser, DenoiserConfig};
 use super::edm::Edm;
 use super::normalizer::Normalizer;
+use super::repeated::Repeated;
 use crate::training::{Layout, Parameters};
 use crate::{Error, Result, tensor};
 
@@ -35,7 +36,7 @@ pub struct ModelConfig {
 pub struct Model {
     config: ModelConfig,
     device: Device,
-    denoiser: Box<dyn Denoiser>,
+    denoiser: Repeated,
     parameters: Parameters,
     // Owns the variables that the denoiser and the parameters share.
     _store: VarStore,
@@ -50,7 +51,7 @@ impl Model {
         }
         let store = VarStore::new(device);
         let denoiser = config.denoiser.build(&store.root(), seed, config.rows as i64, config.row_dim as i64)?;
-        let parameters = Parameters::gather(&store)?;
+        let (denoiser, parameters) = (Repeated::new(denoiser), Parameters::gather(&store)?);
         Ok(Self { config, device, denoiser, parameters, _store: store })
     }
 
@@ -73,7 +74,7 @@ impl Model {
 
     /// The network.
     pub fn denoiser(&self) -> &dyn Denoiser {
-        &*self.denoiser
+        &self.denoiser
     }
 
     /// Preconditioning and noise levels.
@@ -106,7 +107,7 @@ impl SharedModel {
         let Self { config, device, weights, fixed } = self;
         let store = VarStore::new(device);
         let denoiser = config.denoiser.build(&store.root(), Seed::new(0), config.rows as i64, config.row_dim as i64)?;
-        let parameters = Parameters::share(&store, weights)?;
+        let (denoiser, parameters) = (Repeated::new(denoiser), Parameters::share(&store, weights)?);
         for ((_, own), shared) in parameters.fixed().iter().zip(&fixed) {
             tch::no_grad(|| own.shallow_clone().copy_(shared));
         }

@@ -45,11 +45,7 @@ impl NoiseSource for WindowNoise {
         }
         let shape = [self.seeds.len() as i64, self.rows, self.row_dim];
         let host = tensor::from_host(&self.values, &shape, Device::Cpu)?;
-        if self.device.is_cuda() {
-            // From pinned memory the copy is queued like any other operation, so the host need not wait for the GPU.
-            return Ok(host.f_pin_memory(self.device)?.f_to_device_(self.device, host.kind(), true, false)?);
-        }
-        Ok(host.f_to_device(self.device)?)
+        tensor::upload(host, self.device)
     }
 }
 

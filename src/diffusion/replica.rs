@@ -12,6 +12,7 @@ use tch::{Kind, Tensor};
 use super::batch::TrainingBatch;
 use super::edm::Regression;
 use super::model::Model;
+use crate::native::Graphed;
 use crate::training::add_up;
 use crate::{Error, Result, native};
 
@@ -41,7 +42,11 @@ type Job = (TrainingBatch, f64);
 ///
 /// The owner changes the weights only while no part is being worked on. Dropping it ends and joins the threads; a
 /// panic in one reaches the owner at the next step.
-pub(super) struct Replicas(Vec<Replica>);
+pub(super) struct Replicas {
+    others: Vec<Replica>,
+    /// A whole batch from its tensors to the gradient's norm, for a model that computes in one part.
+    whole: Graphed,
+}
 
 struct Replica {
     jobs: Option<Sender<Job>>,
@@ -52,26 +57,37 @@ struct Replica {
 impl Replicas {
     /// `count` replicas of `model`, each with `threads` threads inside an operation.
     pub(super) fn start(model: &Model, count: usize, threads: usize) -> Result<Self> {
-        (0..count).map(|number| Replica::start(model, number, threads)).collect::<Result<_>>().map(Self)
+        let others = (0..count).map(|number| Replica::start(model, number, threads)).collect::<Result<_>>()?;
+        Ok(Self { others, whole: Graphed::new("a training step's gradient") })
     }
 
     /// Loss of `batch`, its gradient and the gradient's norm: this thread takes the first part, each replica one of the
-    /// others. The parts are summed in order, so the result does not depend on timing.
+    /// others. The parts are summed in order, so the result does not depend on timing. On a GPU, which computes in one
+    /// part, the next step overwrites what is returned.
     pub(super) fn gradient(&mut self, model: &Model, batch: &TrainingBatch) -> Result<(Tensor, Tensor, Tensor)> {
-        let (rows, parts) = (batch.rows(), self.0.len() as i64 + 1);
+        if self.others.is_empty() {
+            let outputs = self.whole.run(&batch.tensors(), |tensors| {
+                let (loss, mut gradient) = TrainingBatch::of_tensors(tensors).gradient(model, 1.0)?;
+                let norm = add_up(&mut gradient, &[])?;
+                Ok(vec![loss.to_kind(Kind::Float), gradient, norm])
+            })?;
+            let [loss, gradient, norm] = <[Tensor; 3]>::try_from(outputs).expect("three were returned");
+            return Ok((loss, gradient, norm));
+        }
+        let (rows, parts) = (batch.rows(), self.others.len() as i64 + 1);
         let bound = |part: i64| rows * part / parts;
         let job = |part: i64| {
             let count = bound(part + 1) - bound(part);
             (batch.part(bound(part), count), count as f64 / rows as f64)
         };
-        for (part, replica) in (1..).zip(&mut self.0) {
+        for (part, replica) in (1..).zip(&mut self.others) {
             // A thread that is gone says why when its answer is asked for.
             let _ = replica.jobs.as_ref().map(|jobs| jobs.send(job(part)));
         }
         let (part, share) = job(0);
         let own = part.gradient(model, share);
         // All parts are awaited, whatever came of one: the weights must not change under a thread that still reads.
-        let others: Vec<_> = self.0.iter_mut().map(Replica::answer).collect();
+        let others: Vec<_> = self.others.iter_mut().map(Replica::answer).collect();
         let (mut loss, mut gradient) = own?;
         let mut others_gradients = Vec::with_capacity(others.len());
         for other in others {

@@ -216,6 +216,13 @@ impl Trainer {
         self.step_on(&batch)
     }
 
+    /// Loss of the next step's batch and its gradient, `[P]`, on the host, with nothing changed: what devices are compared by.
+    pub fn gradient(&mut self) -> Result<(f64, Vec<f32>)> {
+        let batch = self.batches.take(self.step)?;
+        let (loss, gradient, _) = self.replicas.gradient(&self.model, &batch)?;
+        Ok((loss.double_value(&[]), tensor::to_host(&gradient)?))
+    }
+
     fn step_on(&mut self, batch: &TrainingBatch) -> Result<StepReport> {
         let (loss, gradient, norm) = self.replicas.gradient(&self.model, batch)?;
         // One transfer for both numbers: on a GPU each is a wait.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{load_cuda, loaded_library, threads};
+use super::{graphs, load_cuda, loaded_library, threads};
 
 /// What this process runs on.
 #[derive(Debug, Clone, Serialize)]
@@ -17,6 +17,8 @@ pub struct Report {
     pub hdf5: Library,
     /// The GPU, or why there is none.
     pub gpu: Gpu,
+    /// Whether a GPU's work can be recorded and repeated as one launch.
+    pub graphs: Graphs,
     /// Cores that this process may use.
     pub cores: usize,
     /// Threads that LibTorch uses inside one operation.
@@ -56,6 +58,19 @@ pub enum Gpu {
     },
 }
 
+/// CUDA graphs, or why none. Without them a GPU computes the same, more slowly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "status")]
+pub enum Graphs {
+    /// The layer over LibTorch's graphs is loaded and turned on.
+    Ready,
+    /// Each operation is a launch of its own.
+    Missing {
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
 impl Report {
     /// Whether every library has the version this program was built for. A missing GPU is not a problem.
     pub fn is_well(&self) -> bool {
@@ -75,6 +90,7 @@ pub fn report() -> Report {
         mujoco: mujoco(),
         hdf5: hdf5(),
         gpu,
+        graphs: graphs().map_or_else(|reason| Graphs::Missing { reason }, |()| Graphs::Ready),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         threads: threads(),
         cpu_features: cpu_features(),

@@ -10,6 +10,9 @@ use crate::{Result, tensor};
 pub struct Layout(pub(crate) Vec<(String, Vec<i64>)>);
 
 /// The trainable weights of a network, laid out in one vector that the network's own variables are views of.
+///
+/// The vector stays where it is for as long as the network lives, and is changed in place only: what a GPU has recorded reads
+/// the weights at their addresses.
 #[derive(Debug)]
 pub struct Parameters {
     layout: Layout,

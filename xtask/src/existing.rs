@@ -6,7 +6,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::pins::{CMAKE, CMAKE_MINIMUM, LIBTORCH, LIBTORCH_VERSION, MUJOCO, MUJOCO_LIBRARY, NINJA, Part};
+use crate::pins::{
+    CMAKE, CMAKE_MINIMUM, CUDA_HEADERS, LIBTORCH, LIBTORCH_VERSION, MUJOCO, MUJOCO_LIBRARY, NINJA, Part,
+};
 use crate::python::Python;
 
 /// Says which installation of `part` the user has chosen, or `None` when set-up has to provide it.
@@ -23,6 +25,8 @@ pub fn find(part: &Part, native: &Path) -> Result<Option<String>> {
         name if name == MUJOCO.name => mujoco(&value),
         name if name == CMAKE.name => cmake(&value),
         name if name == NINJA.name => Ok(()),
+        // Any CUDA is the user's choice; where it has no headers the build goes on without and says so.
+        name if name == CUDA_HEADERS.name => Ok(()),
         name => bail!("no check for the part {name}"),
     };
     if let Err(error) = checked {

@@ -1,7 +1,9 @@
-//! The project's commands: `cargo xtask quickstart`, `cargo xtask test`, `cargo xtask check`, `cargo xtask setup`.
+//! The project's commands: `cargo xtask quickstart`, `cargo xtask test`, `cargo xtask check`, `cargo xtask
+//! setup`, `cargo xtask gpu-bundle`.
 //!
 //! This program builds with nothing but Rust, so that it can fetch the native parts that everything else needs.
 
+mod bundle;
 mod check;
 mod existing;
 mod fetch;
@@ -23,11 +25,13 @@ Usage: cargo xtask COMMAND
   quickstart [ARGS..]   set up what is missing, then run `gta quickstart ARGS..`
   test [ARGS..]         set up what is missing, then run all tests; ARGS go to `cargo test` (a name filters)
   check                 set up what is missing, then formatting, clippy, docs and the layout rules
-  setup                 only the set-up: LibTorch, MuJoCo, CMake and Ninja below .native
+  setup                 only the set-up: LibTorch, MuJoCo, CMake, Ninja and CUDA's headers below .native
       --keep-wheels     keep the downloaded files in .native/wheels
+  gpu-bundle [FOLDER]   a folder to carry to a machine with a GPU and Python's torch 2.11.0, Rust not needed there
+                        [default: target/gpu-bundle]
 
-Set-up is done once. LIBTORCH (or LIBTORCH_USE_PYTORCH), MUJOCO_DYNAMIC_LINK_DIR and CMAKE, where set, are used as they
-are. Afterwards plain `cargo build`, `cargo test`, `cargo run` and editors work too.";
+Set-up is done once. LIBTORCH (or LIBTORCH_USE_PYTORCH), MUJOCO_DYNAMIC_LINK_DIR, CMAKE and CUDA_HOME, where set, are used
+as they are. Afterwards plain `cargo build`, `cargo test`, `cargo run` and editors work too.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -62,6 +66,13 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             no_more(rest)?;
             setup::run(setup::Options::default())?;
             check::run()
+        }
+        "gpu-bundle" => {
+            let (folder, rest) =
+                rest.split_first().map_or((None, rest), |(folder, rest)| (Some(folder.as_str()), rest));
+            no_more(rest)?;
+            setup::run(setup::Options::default())?;
+            bundle::run(folder)
         }
         "setup" => {
             let (flags, others): (Vec<&String>, Vec<&String>) = rest.iter().partition(|word| *word == "--keep-wheels");

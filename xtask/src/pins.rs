@@ -44,6 +44,8 @@ pub struct Part {
     pub essential: &'static [&'static str],
     /// Disk space of the unpacked part in bytes.
     pub unpacked_bytes: u64,
+    /// Whether everything works without it, so that set-up may go on where it cannot be had.
+    pub optional: bool,
 }
 
 impl Part {
@@ -71,6 +73,16 @@ impl Part {
     }
 }
 
+/// CUDA's run time; parts take different members of it.
+const CUDA_RUNTIME: Wheel = Wheel {
+    name: "nvidia-cuda-runtime",
+    version: "13.0.96",
+    file: "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+    sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
+    bytes: 2_243_632,
+    members: &[],
+};
+
 /// LibTorch without its CUDA half: on a machine with a GPU, point `LIBTORCH` to that machine's own PyTorch instead.
 pub const LIBTORCH: Part = Part {
     name: "libtorch",
@@ -92,14 +104,7 @@ pub const LIBTORCH: Part = Part {
             ],
         },
         // libtorch_cpu.so of this wheel names two CUDA libraries as needed. They load without a GPU or a driver.
-        Wheel {
-            name: "nvidia-cuda-runtime",
-            version: "13.0.96",
-            file: "nvidia_cuda_runtime-13.0.96-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
-            sha256: "7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548",
-            bytes: 2_243_632,
-            members: &[("nvidia/cu13/lib/libcudart.so.13", "lib/libcudart.so.13")],
-        },
+        Wheel { members: &[("nvidia/cu13/lib/libcudart.so.13", "lib/libcudart.so.13")], ..CUDA_RUNTIME },
         Wheel {
             name: "nvidia-cuda-cupti",
             version: "13.0.85",
@@ -119,6 +124,7 @@ pub const LIBTORCH: Part = Part {
         "lib/libcupti.so.13",
     ],
     unpacked_bytes: 520_000_000,
+    optional: false,
 };
 
 /// MuJoCo's library; its headers are not needed, the bindings are generated already.
@@ -138,6 +144,7 @@ pub const MUJOCO: Part = Part {
     links: &[("lib/libmujoco.so", "libmujoco.so.3.17.0")],
     essential: &["lib/libmujoco.so", "lib/libmujoco.so.3.17.0"],
     unpacked_bytes: 8_000_000,
+    optional: false,
 };
 
 /// CMake, which builds HDF5. Distributions in use today still ship older ones than it asks for.
@@ -157,6 +164,7 @@ pub const CMAKE: Part = Part {
     links: &[],
     essential: &["bin/cmake", "share/cmake-3.31/Modules/CMakeCInformation.cmake"],
     unpacked_bytes: 31_000_000,
+    optional: false,
 };
 
 /// Ninja, so that a machine with a compiler but without `make` can build HDF5 too.
@@ -176,10 +184,34 @@ pub const NINJA: Part = Part {
     links: &[],
     essential: &["bin/ninja"],
     unpacked_bytes: 1_100_000,
+    optional: false,
+};
+
+/// CUDA's headers, for the layer over LibTorch's CUDA graphs. No compiler of CUDA is needed, and nothing to link against.
+pub const CUDA_HEADERS: Part = Part {
+    name: "cuda-headers",
+    variable: "CUDA_HOME",
+    value: "cuda-headers",
+    wheels: &[
+        Wheel { members: &[("nvidia/cu13/include/", "include/")], ..CUDA_RUNTIME },
+        Wheel {
+            name: "nvidia-cuda-crt",
+            version: "13.0.88",
+            file: "nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+            sha256: "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4",
+            bytes: 134_086,
+            members: &[("nvidia/cu13/include/crt/", "include/crt/")],
+        },
+    ],
+    files: &[],
+    links: &[],
+    essential: &["include/cuda_runtime_api.h", "include/crt/host_defines.h"],
+    unpacked_bytes: 5_100_000,
+    optional: true,
 };
 
 /// Every part, smallest download first so that what is wrong with the network shows early.
-pub const PARTS: [&Part; 4] = [&NINJA, &MUJOCO, &CMAKE, &LIBTORCH];
+pub const PARTS: [&Part; 5] = [&NINJA, &CUDA_HEADERS, &MUJOCO, &CMAKE, &LIBTORCH];
 
 #[cfg(test)]
 mod tests {

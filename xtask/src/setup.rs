@@ -6,12 +6,13 @@
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
 use crate::existing;
 use crate::fetch;
-use crate::pins::{CMAKE, LIBTORCH, MUJOCO, NINJA, PARTS, Part};
+use crate::pins::{CMAKE, CUDA_HEADERS, LIBTORCH, MUJOCO, NINJA, PARTS, Part};
 use crate::progress::megabytes;
 use crate::project;
 use crate::python::Python;
@@ -50,13 +51,23 @@ pub fn run(options: Options) -> Result<()> {
             None => missing.push(part),
         }
     }
+    let (optional, required) = missing.into_iter().partition(|part| part.optional);
+    provide(required, &native, options)?;
+    if let Err(error) = provide(optional, &native, options) {
+        eprintln!("{error:#}\nThis part is optional: going on without.");
+    }
+    Ok(())
+}
+
+/// Installs `missing` parts.
+fn provide(mut missing: Vec<&Part>, native: &Path, options: Options) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
     require_platform(&missing)?;
     let wheels = native.join("wheels");
     fs::create_dir_all(&wheels).with_context(|| format!("cannot create {}", wheels.display()))?;
-    let _lock = lock(&native)?;
+    let _lock = lock(native)?;
     // Someone else may have finished the work while we waited.
     missing.retain(|part| !is_ready(part, &native.join(part.name)));
     if missing.is_empty() {
@@ -64,12 +75,16 @@ pub fn run(options: Options) -> Result<()> {
     }
     fetch::remove_leftovers(&wheels)?;
     let python = Python::find()?;
-    require_space(&python, &native, &wheels, &missing)?;
+    require_space(&python, native, &wheels, &missing)?;
     let names: Vec<&str> = missing.iter().map(|part| part.name).collect();
     let bytes = missing.iter().map(|part| part.download_bytes()).sum();
     eprintln!("set-up (once): {}; up to {} to download into {}", names.join(", "), megabytes(bytes), native.display());
     for part in missing {
-        install(&python, part, &native, &wheels, options)?;
+        install(&python, part, native, &wheels, options)?;
+        if part.name == CUDA_HEADERS.name {
+            // A build without them does not look for them again by itself; it does when its script is newer.
+            File::options().append(true).open(project::root().join("build.rs"))?.set_modified(SystemTime::now())?;
+        }
     }
     Ok(())
 }
@@ -179,6 +194,7 @@ fn what_to_provide(part: &Part) -> &'static str {
         name if name == MUJOCO.name => "folder with MuJoCo 3.17.0's library",
         name if name == CMAKE.name => "a cmake program, 3.26 or newer",
         name if name == NINJA.name => "folder with the program ninja",
+        name if name == CUDA_HEADERS.name => "folder of CUDA 13 with include/",
         _ => "an installation of your own",
     }
 }

@@ -7,7 +7,6 @@ use tch::{Device, Kind, Tensor};
 
 use super::transformer::Sequences;
 use crate::agents::Experience;
-use crate::agents::noise::upload;
 use crate::agents::units::UnitTensors;
 use crate::{Error, Result, tensor};
 
@@ -192,13 +191,13 @@ impl Columns {
     pub(super) fn load(&self, units: &UnitTensors, kind: Kind, device: Device) -> Result<Sequences> {
         let [rows, context, observation, action] = self.sizes;
         let on = |values: &[f32], shape: &[i64]| -> Result<Tensor> {
-            Ok(upload(tensor::from_host(values, shape, Device::Cpu)?, device)?.f_to_kind(kind)?)
+            Ok(tensor::upload(tensor::from_host(values, shape, Device::Cpu)?, device)?.f_to_kind(kind)?)
         };
         Ok(Sequences {
             observations: units.observations(on(&self.observations, &[rows, context, observation])?),
             actions: units.actions(on(&self.actions, &[rows, context, action])?),
             returns: on(&self.returns, &[rows, context])?,
-            steps: upload(Tensor::f_from_slice(&self.steps)?.f_view([rows, context])?, device)?,
+            steps: tensor::upload(Tensor::f_from_slice(&self.steps)?.f_view([rows, context])?, device)?,
             mask: on(&self.mask, &[rows, context])?,
         })
     }

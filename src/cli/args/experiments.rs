@@ -20,9 +20,10 @@ Examples:
   gta bench training sampling
   gta bench agents --agents td3_bc,iql --batch 1024 --threads 1
   gta bench --json > bench.jsonl      # all there is; a quarter of an hour on two cores
-  gta bench novelty --threads 2 --rounds 3")]
+  gta bench novelty --threads 2 --rounds 3
+  gta bench parity                    a GPU's numbers against the CPU's")]
 pub struct BenchArgs {
-    /// What to measure [default: all].
+    /// What to measure [default: all; parity on a GPU only].
     #[arg(value_name = "WHAT")]
     pub what: Vec<BenchGroup>,
     /// Settings whose training and sampling are measured, separated by commas.
@@ -71,12 +72,16 @@ pub enum BenchGroup {
     Agents,
     /// Nearest rows found.
     Novelty,
+    /// How far a GPU's numbers are from the CPU's.
+    Parity,
 }
 
 impl BenchGroup {
-    /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Training, Self::Sampling, Self::Pool, Self::Buffer, Self::Oracle, Self::Agents, Self::Novelty];
+    /// All that can be measured on `device`.
+    pub fn usual(device: DeviceChoice) -> Vec<Self> {
+        let on_gpu = device.resolve().is_ok_and(|device| device.is_cuda());
+        Self::value_variants().iter().copied().filter(|group| on_gpu || *group != Self::Parity).collect()
+    }
 }
 
 /// Train and evaluate agents as a TOML file says.

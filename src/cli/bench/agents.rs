@@ -37,7 +37,7 @@ pub(super) fn updates(plan: &Plan, show: &Show) -> Result<()> {
         for _ in 0..10 {
             agent.update(&mut data)?;
         }
-        let figure = plan.measure(format!("agents.{kind}.{batch}"), "updates/s", || {
+        plan.measure_on(device, &format!("agents.{kind}.{batch}"), "updates/s", show, || {
             let before = agent.updates();
             for _ in 0..4 {
                 agent.update(&mut data)?;
@@ -48,13 +48,12 @@ pub(super) fn updates(plan: &Plan, show: &Show) -> Result<()> {
             }
             Ok((agent.updates() - before) as f64)
         })?;
-        show(figure)?;
     }
     Ok(())
 }
 
 /// The same settings with another batch size, by the name that all agents have for it.
-fn with_batch(config: &AgentConfig, batch: usize) -> Result<AgentConfig> {
+pub(super) fn with_batch(config: &AgentConfig, batch: usize) -> Result<AgentConfig> {
     let mut object = serde_json::to_value(config)?;
     let field = object.get_mut("batch_size").context("this agent has no batch_size")?;
     *field = Value::from(batch);

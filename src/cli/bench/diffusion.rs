@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use gta::augment::{AugmentConfig, Augmented, Blueprint, Guide, Pacing};
+use gta::augment::{AugmentConfig, Augmented, Blueprint, Generator, Guide, Pacing};
 use gta::baselines::Repeat;
 use gta::diffusion::{Guidance, GuidanceKind, Solver, Trainer};
 use gta::method::{Lesson, Method};
@@ -31,7 +31,7 @@ pub enum Preset {
 }
 
 impl Preset {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Compact => "compact",
             Self::Paper => "paper",
@@ -46,7 +46,7 @@ impl Preset {
     }
 
     /// What to sample with: label, settings, and windows to a chunk.
-    fn samplers(self) -> Vec<(&'static str, GtaConfig, usize)> {
+    pub(super) fn samplers(self) -> Vec<(&'static str, GtaConfig, usize)> {
         let with = |solver: Solver, guidance: Guidance| GtaConfig { solver, guidance, ..self.config() };
         let everywhere = Guidance { weight: 2.0, above: 0.0, ..Guidance::default() };
         let published = |weight: f64| Guidance { weight, above: 0.0, kind: GuidanceKind::Published };
@@ -80,11 +80,10 @@ pub(super) fn training(plan: &Plan, show: &Show) -> Result<()> {
     let (device, data) = (plan.device.resolve()?, random_data(plan.rows())?);
     for preset in &plan.presets {
         let mut trainer = trainer(&preset.config(), &data, device)?;
-        let figure = plan.measure(format!("training.{}", preset.name()), "steps/s", || {
+        plan.measure_on(device, &format!("training.{}", preset.name()), "steps/s", show, || {
             trainer.step()?;
             Ok(1.0)
         })?;
-        show(figure)?;
     }
     Ok(())
 }
@@ -96,15 +95,19 @@ pub(super) fn sampling(plan: &Plan, show: &Show) -> Result<()> {
         for (label, config, windows) in preset.samplers() {
             let (guide, model) = fresh(&config, &data, device)?;
             let name = format!("sampling.{}.{label}", preset.name());
-            let workers = if device.is_cuda() { 1 } else { plan.threads.into() };
-            let figure = plan.measure(name, "transitions/s", || {
+            if device.is_cuda() {
+                // One worker, which keeps its model from chunk to chunk, and with it what was recorded.
+                let mut generator = build(&model)?;
+                plan.measure_on(device, &name, "transitions/s", show, || sample(&mut *generator, &guide, windows))?;
+                continue;
+            }
+            plan.measure_on(device, &name, "transitions/s", show, || {
                 std::thread::scope(|scope| {
-                    let work = |_| scope.spawn(|| sample(&model, &guide, windows));
-                    let threads: Vec<_> = (0..workers).map(work).collect();
+                    let work = |_| scope.spawn(|| sample(&mut *build(&model)?, &guide, windows));
+                    let threads: Vec<_> = (0..plan.threads.into()).map(work).collect();
                     threads.into_iter().map(|thread| thread.join().expect("sampling does not panic")).sum()
                 })
             })?;
-            show(figure)?;
         }
     }
     Ok(())
@@ -151,11 +154,14 @@ pub(super) fn pool(plan: &Plan, show: &Show) -> Result<()> {
     })
 }
 
-/// One chunk by a generator of its own.
-fn sample(model: &GtaBlueprint, guide: &Guide, windows: usize) -> Result<f64> {
-    let failed = |error| anyhow::anyhow!("sampling failed: {error}");
-    let mut generator = model.build().map_err(failed)?;
-    let generated = generator.generate(&guide.prompts(0, windows)).map_err(failed)?;
+fn build(model: &GtaBlueprint) -> Result<Box<dyn Generator>> {
+    model.build().map_err(|error| anyhow::anyhow!("sampling failed: {error}"))
+}
+
+/// Transitions of one chunk.
+fn sample(generator: &mut dyn Generator, guide: &Guide, windows: usize) -> Result<f64> {
+    let generated = generator.generate(&guide.prompts(0, windows));
+    let generated = generated.map_err(|error| anyhow::anyhow!("sampling failed: {error}"))?;
     Ok(generated.lengths.iter().map(|&length| f64::from(length)).sum())
 }
 
