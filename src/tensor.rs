@@ -37,6 +37,32 @@ pub(crate) fn to_host(tensor: &Tensor) -> Result<Vec<f32>> {
     Ok(values)
 }
 
+/// The numbers of an f32 tensor that lies in the host's memory in one piece.
+///
+/// # Panics
+/// If it is another tensor.
+pub(crate) fn numbers(tensor: &Tensor) -> &[f32] {
+    // SAFETY: as `pointer` has checked; no operation runs on the tensor while the slice is used: LibTorch's CPU operations
+    // are done when they return, and this thread is the only one that writes it.
+    unsafe { std::slice::from_raw_parts(pointer(tensor), tensor.numel()) }
+}
+
+/// The same, to change.
+pub(crate) fn numbers_mut(tensor: &mut Tensor) -> &mut [f32] {
+    // SAFETY: as above; handles that share the memory are not used while the slice is.
+    unsafe { std::slice::from_raw_parts_mut(pointer(tensor), tensor.numel()) }
+}
+
+/// Whether [`numbers`] can be had of `tensor` once it is contiguous.
+pub(crate) fn has_numbers(tensor: &Tensor) -> bool {
+    tensor.device() == Device::Cpu && tensor.kind() == Kind::Float
+}
+
+fn pointer(tensor: &Tensor) -> *mut f32 {
+    assert!(has_numbers(tensor) && tensor.is_contiguous(), "no whole f32 tensor in the host's memory: {tensor:?}");
+    tensor.data_ptr().cast()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +72,16 @@ mod tests {
         let tensor = from_host(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[2, 3], Device::Cpu).unwrap();
         assert_eq!(to_host(&tensor).unwrap(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(to_host(&tensor.tr()).unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+
+    #[test]
+    fn numbers_are_the_tensors_own() {
+        let mut tensor = from_host(&[1.0, 2.0, 3.0, 4.0], &[2, 2], Device::Cpu).unwrap();
+        numbers_mut(&mut tensor)[3] = 9.0;
+        assert_eq!((numbers(&tensor), tensor.double_value(&[1, 1])), (&[1.0, 2.0, 3.0, 9.0][..], 9.0));
+        for other in [tensor.tr(), tensor.to_kind(Kind::Double)] {
+            assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| numbers(&other).len())).is_err());
+        }
     }
 
     #[test]

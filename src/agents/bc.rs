@@ -85,10 +85,14 @@ impl Algorithm for Bc {
 
     /// `(pi(s) - a)^2`, averaged over rows and dimensions.
     fn learn(&mut self, _: u64, rows: &Rows, _: &mut dyn Noise, metrics: &mut Metrics) -> Result<()> {
-        let actions = self.actor.net.forward(&rows.observations).tanh();
-        let loss = (actions - &rows.actions).square().mean(rows.actions.kind());
-        metrics.mean("actor_loss", &loss);
-        self.actor.step(&loss, self.config.rate)
+        let (gradient, _) = self.actor.segment(&rows.columns(), metrics, |inputs, tape, metrics| {
+            let (rows, _) = Rows::of_columns(inputs);
+            let actions = tape.mlp(&self.actor.net, &rows.observations)?.tanh();
+            let loss = (actions - &rows.actions).square().mean(rows.actions.kind());
+            metrics.mean("actor_loss", &loss);
+            Ok((loss, vec![]))
+        })?;
+        self.actor.apply(&gradient, self.config.rate)
     }
 
     fn policy(&self) -> Policy {

@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::AgentConfig;
 use super::learner::Algorithm;
 use super::metrics::Metrics;
-use super::network::{Critics, Draws, Mlp, sizes};
+use super::network::{Critics, Draws, Mlp, Tape, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
@@ -162,44 +162,41 @@ pub(super) struct Iql {
 }
 
 impl Iql {
-    fn state_values(&self, states: &Tensor) -> Tensor {
-        self.value.net.forward(states).view(-1)
+    /// `V(s)`, `[B]`, without a way back.
+    fn state_values(&self, states: &Tensor) -> Result<Tensor> {
+        Ok(self.value.net.infer(states)?.view(-1))
     }
 
     /// Expectile regression of the target critics' smaller value (eq. 5). With it what the step leaves for the others, `[B]`
     /// each: that value, `V(s)` of before the step, and `V(s')` in the published form.
-    fn value_loss(&self, rows: &Rows, metrics: &mut Metrics) -> (Tensor, Vec<Tensor>) {
+    fn value_loss<'a>(&'a self, rows: &Rows, tape: &Tape<'a>, metrics: &mut Metrics) -> Result<(Tensor, Vec<Tensor>)> {
+        let target = self.critics_target.net.infer(&rows.observations, &rows.actions)?.amin(0, false);
         let published = self.config.form == IqlForm::Published;
-        let (target, next) = tch::no_grad(|| {
-            let estimates = self.critics_target.net.forward(&rows.observations, &rows.actions);
-            (estimates.amin(0, false), published.then(|| self.state_values(&rows.next_observations)))
-        });
-        let current = self.state_values(&rows.observations);
+        let next = published.then(|| self.state_values(&rows.next_observations)).transpose()?;
+        let current = tape.mlp(&self.value.net, &rows.observations)?.view(-1);
         let excess = &target - &current;
         let weight = (excess.detach().lt(0.0).to_kind(excess.kind()) - self.config.expectile).abs();
         let loss = (weight * excess.square()).mean(target.kind());
         metrics.mean("value_loss", &loss);
-        (loss, [target, current.detach()].into_iter().chain(next).collect())
+        Ok((loss, [target, current.detach()].into_iter().chain(next).collect()))
     }
 
     /// Squared Bellman errors with the state value as the next one (eq. 6).
-    fn critic_loss(&self, rows: &Rows, next: &Tensor, metrics: &mut Metrics) -> Tensor {
+    fn critic_loss<'a>(&'a self, rows: &Rows, next: &Tensor, tape: &Tape<'a>, metrics: &mut Metrics) -> Result<Tensor> {
         let target = &rows.rewards + self.config.discount * &rows.continues * next;
-        let estimates = self.critics.net.forward(&rows.observations, &rows.actions);
+        let estimates = tape.critics(&self.critics.net, &rows.observations, &rows.actions)?;
         metrics.values(&estimates);
         let loss = (estimates - target).square().sum(next.kind()) / rows.len();
         let loss = if self.config.form == IqlForm::Published { loss * 0.5 } else { loss };
         metrics.mean("critic_loss", &loss);
-        loss
+        Ok(loss)
     }
 
     /// `V(s')` and `V(s)`, `[B]` each, as the state value is now.
-    fn both_values(&self, rows: &Rows) -> (Tensor, Tensor) {
-        tch::no_grad(|| {
-            let both = Tensor::cat(&[&rows.next_observations, &rows.observations], 0);
-            let both = self.state_values(&both);
-            (both.narrow(0, 0, rows.len()), both.narrow(0, rows.len(), rows.len()))
-        })
+    fn both_values(&self, rows: &Rows) -> Result<(Tensor, Tensor)> {
+        let both = Tensor::cat(&[&rows.next_observations, &rows.observations], 0);
+        let both = self.state_values(&both)?;
+        Ok((both.narrow(0, 0, rows.len()), both.narrow(0, rows.len(), rows.len())))
     }
 
     /// Factors of dropout for each hidden layer of the actor, `[B, H]` each; none without dropout.
@@ -212,11 +209,18 @@ impl Iql {
     }
 
     /// Cloning weighted by `exp(beta A)` (eq. 7).
-    fn actor_loss(&self, rows: &Rows, advantage: &Tensor, dropout: &[Tensor], metrics: &mut Metrics) -> Result<Tensor> {
+    fn actor_loss<'a>(
+        &'a self,
+        rows: &Rows,
+        advantage: &Tensor,
+        dropout: &[Tensor],
+        tape: &Tape<'a>,
+        metrics: &mut Metrics,
+    ) -> Result<Tensor> {
         let c = &self.config;
         let weight = (advantage * c.beta).exp().clamp_max(c.largest_weight);
         let out = match dropout {
-            [] => self.actor.net.mean.forward(&rows.observations),
+            [] => tape.mlp(&self.actor.net.mean, &rows.observations)?,
             dropout => {
                 let factors = |layer: usize, _: &[i64]| Ok(dropout[layer].shallow_clone());
                 self.actor.net.mean.forward_dropped(&rows.observations, factors)?
@@ -281,19 +285,19 @@ impl Algorithm for Iql {
 
     fn learn(&mut self, update: u64, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<()> {
         let columns = rows.columns();
-        let (gradient, values) = self
-            .value
-            .segment(&columns, metrics, |inputs, metrics| Ok(self.value_loss(&Rows::of_columns(inputs).0, metrics)))?;
+        let (gradient, values) = self.value.segment(&columns, metrics, |inputs, tape, metrics| {
+            self.value_loss(&Rows::of_columns(inputs).0, tape, metrics)
+        })?;
         self.value.apply(&gradient, self.config.value_rate)?;
         let (target, current, next) = (&values[0], &values[1], values.get(2));
         let inputs: Vec<&Tensor> = columns.iter().copied().chain(next).collect();
-        let (gradient, now) = self.critics.segment(&inputs, metrics, |inputs, metrics| {
+        let (gradient, now) = self.critics.segment(&inputs, metrics, |inputs, tape, metrics| {
             let (rows, next) = Rows::of_columns(inputs);
             match next {
-                [next] => Ok((self.critic_loss(&rows, next, metrics), vec![])),
+                [next] => Ok((self.critic_loss(&rows, next, tape, metrics)?, vec![])),
                 _ => {
-                    let (next, current) = self.both_values(&rows);
-                    Ok((self.critic_loss(&rows, &next, metrics), vec![current]))
+                    let (next, current) = self.both_values(&rows)?;
+                    Ok((self.critic_loss(&rows, &next, tape, metrics)?, vec![current]))
                 }
             }
         })?;
@@ -301,9 +305,9 @@ impl Algorithm for Iql {
         self.critics_target.follow(&self.critics, self.config.tau)?;
         let (advantage, dropout) = (target - now.first().unwrap_or(current), self.dropout(rows, noise)?);
         let inputs: Vec<&Tensor> = columns.iter().copied().chain([&advantage]).chain(&dropout).collect();
-        let (gradient, _) = self.actor.segment(&inputs, metrics, |inputs, metrics| {
+        let (gradient, _) = self.actor.segment(&inputs, metrics, |inputs, tape, metrics| {
             let (rows, others) = Rows::of_columns(inputs);
-            Ok((self.actor_loss(&rows, &others[0], &others[1..], metrics)?, vec![]))
+            Ok((self.actor_loss(&rows, &others[0], &others[1..], tape, metrics)?, vec![]))
         })?;
         self.actor.apply(&gradient, self.config.actor_rate_at(update))
     }
@@ -395,10 +399,10 @@ mod tests {
         let estimates = iql.critics.net.forward(&rows.observations, &rows.actions).detach();
         let target = estimates.amin(0, false);
         let out = iql.actor.net.mean.forward(&rows.observations).detach();
-        let before = iql.state_values(&rows.observations).detach();
+        let before = iql.state_values(&rows.observations).unwrap();
         let mut metrics = Metrics::new(f64::INFINITY);
         iql.learn(1, &rows, &mut golden.noise(1), &mut metrics).unwrap();
-        let now = |states: &Tensor| iql.state_values(states).detach();
+        let now = |states: &Tensor| iql.state_values(states).unwrap();
         assert_ne!(before, now(&rows.observations));
         let backup: Tensor = &rows.rewards + 0.99 * &rows.continues * now(&rows.next_observations);
         let advantage: Tensor = target - now(&rows.observations);
@@ -438,7 +442,7 @@ mod tests {
             let mut noise =
                 crate::agents::noise::SeedNoise { seed: Seed::new(seed), kind: Kind::Float, device: Device::Cpu };
             let dropout = iql.dropout(&rows, &mut noise).unwrap();
-            let loss = iql.actor_loss(&rows, &weight, &dropout, &mut Metrics::new(1.0)).unwrap();
+            let loss = iql.actor_loss(&rows, &weight, &dropout, &Tape::default(), &mut Metrics::new(1.0)).unwrap();
             loss.double_value(&[])
         };
         assert_eq!(loss(1), loss(1));

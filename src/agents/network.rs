@@ -3,6 +3,11 @@
 use replay::Rng;
 use tch::Tensor;
 
+mod host;
+mod tape;
+
+pub(super) use tape::Tape;
+
 use crate::Result;
 use crate::training::{Initializer, Layer};
 

@@ -6,7 +6,7 @@ use tch::Tensor;
 use super::AgentConfig;
 use super::learner::Algorithm;
 use super::metrics::Metrics;
-use super::network::{Critics, Draw, Draws, Mlp, sizes};
+use super::network::{Critics, Draw, Draws, Mlp, Tape, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
@@ -144,18 +144,24 @@ pub(super) struct Rebrac {
 
 impl Rebrac {
     /// Squared Bellman errors of both critics, added up; the target is penalised for actions unlike the data's (eq. 4).
-    fn critic_loss(&self, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<Tensor> {
+    fn critic_loss<'a>(
+        &'a self,
+        rows: &Rows,
+        noise: &mut dyn Noise,
+        tape: &Tape<'a>,
+        metrics: &mut Metrics,
+    ) -> Result<Tensor> {
         let c = &self.config;
         let target = {
             let _guard = tch::no_grad_guard();
             let smoothing = TwinDelayed::smoothing(rows, noise)?;
-            let (actions, mut next) = self.nets.next(rows, &smoothing, c.policy_noise, c.noise_clip);
+            let (actions, mut next) = self.nets.next(rows, &smoothing, c.policy_noise, c.noise_clip)?;
             if let Some((taken, known)) = &rows.next_actions {
                 next -= c.critic_penalty * known * distance(&actions, taken);
             }
             &rows.rewards + c.discount * &rows.continues * next
         };
-        let estimates = self.nets.critics.net.forward(&rows.observations, &rows.actions);
+        let estimates = tape.critics(&self.nets.critics.net, &rows.observations, &rows.actions)?;
         metrics.values(&estimates);
         let loss = (estimates - target).square().sum(rows.rewards.kind()) / rows.len();
         metrics.mean("critic_loss", &loss);
@@ -163,9 +169,9 @@ impl Rebrac {
     }
 
     /// `beta_1 |pi(s) - a|^2 - lambda min Q(s, pi(s))` (eq. 3), with `lambda = 1 / mean |Q|`.
-    fn actor_loss(&self, rows: &Rows, metrics: &mut Metrics) -> Tensor {
-        let actions = self.nets.actions(rows);
-        let values = self.nets.critics.net.forward(&rows.observations, &actions).amin(0, false);
+    fn actor_loss<'a>(&'a self, rows: &Rows, tape: &Tape<'a>, metrics: &mut Metrics) -> Result<Tensor> {
+        let actions = self.nets.actions(rows, tape)?;
+        let values = tape.critics(&self.nets.critics.net, &rows.observations, &actions)?.amin(0, false);
         let kind = values.kind();
         let cloning = distance(&actions, &rows.actions).mean(kind);
         metrics.mean("cloning_loss", &cloning);
@@ -173,7 +179,7 @@ impl Rebrac {
         let gain = if self.config.normalize_q { gain / values.detach().abs().mean(kind) } else { gain };
         let loss = cloning * self.config.actor_penalty - gain;
         metrics.mean("actor_loss", &loss);
-        loss
+        Ok(loss)
     }
 }
 
@@ -216,11 +222,15 @@ impl Algorithm for Rebrac {
     }
 
     fn learn(&mut self, update: u64, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<()> {
-        let loss = self.critic_loss(rows, noise, metrics)?;
-        self.nets.critics.step(&loss, self.config.critic_rate)?;
+        let tape = Tape::default();
+        let loss = self.critic_loss(rows, noise, &tape, metrics)?;
+        let gradient = tape.gradient(&loss, self.nets.critics.parameters())?;
+        self.nets.critics.apply(&gradient, self.config.critic_rate)?;
         if update.is_multiple_of(self.config.policy_period) {
-            let loss = self.actor_loss(rows, metrics);
-            self.nets.actor.step(&loss, self.config.actor_rate)?;
+            let tape = Tape::default();
+            let loss = self.actor_loss(rows, &tape, metrics)?;
+            let gradient = tape.gradient(&loss, self.nets.actor.parameters())?;
+            self.nets.actor.apply(&gradient, self.config.actor_rate)?;
             self.nets.follow(self.config.tau)?;
         }
         Ok(())
@@ -270,8 +280,9 @@ mod tests {
     fn the_losses_are_those_of_the_equations_row_by_row() {
         let (golden, rebrac, rows) = golden();
         let mut metrics = Metrics::new(f64::INFINITY);
-        let critic = rebrac.critic_loss(&rows, &mut golden.noise(1), &mut metrics).unwrap().double_value(&[]);
-        let actor = rebrac.actor_loss(&rows, &mut metrics).double_value(&[]);
+        let critic =
+            rebrac.critic_loss(&rows, &mut golden.noise(1), &Tape::default(), &mut metrics).unwrap().double_value(&[]);
+        let actor = rebrac.actor_loss(&rows, &Tape::default(), &mut metrics).unwrap().double_value(&[]);
         let numbers = |t: &Tensor| -> Vec<f64> { Vec::try_from(t.detach().contiguous().view(-1)).unwrap() };
         let noise = numbers(&golden.get("noise/target_policy").get(0));
         let aims = numbers(&rebrac.nets.actor_target.net.forward(&rows.next_observations));
@@ -305,11 +316,11 @@ mod tests {
     fn gradients_agree_with_differences() {
         let (golden, mut rebrac, rows) = golden();
         let mut metrics = Metrics::new(f64::INFINITY);
-        let loss = rebrac.actor_loss(&rows, &mut metrics);
+        let loss = rebrac.actor_loss(&rows, &Tape::default(), &mut metrics).unwrap();
         // Lambda is held fixed in the gradient, so the difference is taken of the loss with it fixed, too.
         let gradient = rebrac.nets.actor.gradient(&loss).unwrap();
         let fixed = |rebrac: &Rebrac| {
-            let actions = rebrac.nets.actions(&rows);
+            let actions = rebrac.nets.actions(&rows, &Tape::default()).unwrap();
             let values = rebrac.nets.critics.net.forward(&rows.observations, &actions).amin(0, false);
             (
                 distance(&actions, &rows.actions).mean(Kind::Double).double_value(&[]),

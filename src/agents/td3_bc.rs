@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 use super::AgentConfig;
 use super::learner::Algorithm;
 use super::metrics::Metrics;
-use super::network::{Critics, Draws, Mlp, sizes};
+use super::network::{Critics, Draws, Mlp, Tape, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
@@ -103,31 +103,37 @@ pub(super) struct Td3Bc {
 
 impl Td3Bc {
     /// Squared Bellman errors of both critics (TD3, eqs. 14 and 15), added up.
-    fn critic_loss(&self, rows: &Rows, smoothing: &Tensor, metrics: &mut Metrics) -> Tensor {
+    fn critic_loss<'a>(
+        &'a self,
+        rows: &Rows,
+        smoothing: &Tensor,
+        tape: &Tape<'a>,
+        metrics: &mut Metrics,
+    ) -> Result<Tensor> {
         let c = &self.config;
         let target = {
             let _guard = tch::no_grad_guard();
-            let (_, next) = self.nets.next(rows, smoothing, c.policy_noise, c.noise_clip);
+            let (_, next) = self.nets.next(rows, smoothing, c.policy_noise, c.noise_clip)?;
             &rows.rewards + c.discount * &rows.continues * next
         };
-        let estimates = self.nets.critics.net.forward(&rows.observations, &rows.actions);
+        let estimates = tape.critics(&self.nets.critics.net, &rows.observations, &rows.actions)?;
         metrics.values(&estimates);
         let loss = (estimates - target).square().sum(target_kind(rows)) / rows.len();
         metrics.mean("critic_loss", &loss);
-        loss
+        Ok(loss)
     }
 
     /// `-lambda Q_1(s, pi(s)) + (pi(s) - a)^2` (eqs. 4 and 5).
-    fn actor_loss(&self, rows: &Rows, metrics: &mut Metrics) -> Tensor {
-        let actions = self.nets.actions(rows);
-        let values = self.nets.critics.net.one(0, &rows.observations, &actions);
+    fn actor_loss<'a>(&'a self, rows: &Rows, tape: &Tape<'a>, metrics: &mut Metrics) -> Result<Tensor> {
+        let actions = self.nets.actions(rows, tape)?;
+        let values = tape.critic(&self.nets.critics.net, 0, &rows.observations, &actions)?;
         let kind = values.kind();
         let lambda = self.config.alpha / values.detach().abs().mean(kind);
         let cloning = (actions - &rows.actions).square().mean(kind);
         metrics.mean("cloning_loss", &cloning);
         let loss = cloning - lambda * values.mean(kind);
         metrics.mean("actor_loss", &loss);
-        loss
+        Ok(loss)
     }
 }
 
@@ -164,14 +170,14 @@ impl Algorithm for Td3Bc {
     fn learn(&mut self, update: u64, rows: &Rows, noise: &mut dyn Noise, metrics: &mut Metrics) -> Result<()> {
         let (columns, smoothing) = (rows.columns(), TwinDelayed::smoothing(rows, noise)?);
         let inputs = [&columns[..], &[&smoothing]].concat();
-        let (gradient, _) = self.nets.critics.segment(&inputs, metrics, |inputs, metrics| {
+        let (gradient, _) = self.nets.critics.segment(&inputs, metrics, |inputs, tape, metrics| {
             let (rows, smoothing) = Rows::of_columns(inputs);
-            Ok((self.critic_loss(&rows, &smoothing[0], metrics), vec![]))
+            Ok((self.critic_loss(&rows, &smoothing[0], tape, metrics)?, vec![]))
         })?;
         self.nets.critics.apply(&gradient, self.config.critic_rate)?;
         if update.is_multiple_of(self.config.policy_period) {
-            let (gradient, _) = self.nets.actor.segment(&columns, metrics, |inputs, metrics| {
-                Ok((self.actor_loss(&Rows::of_columns(inputs).0, metrics), vec![]))
+            let (gradient, _) = self.nets.actor.segment(&columns, metrics, |inputs, tape, metrics| {
+                Ok((self.actor_loss(&Rows::of_columns(inputs).0, tape, metrics)?, vec![]))
             })?;
             self.nets.actor.apply(&gradient, self.config.actor_rate)?;
             self.nets.follow(self.config.tau)?;

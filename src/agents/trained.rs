@@ -7,7 +7,7 @@ use replay::Seed;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
-use super::{AgentConfig, metrics::Metrics, units::Units};
+use super::{AgentConfig, metrics::Metrics, network::Tape, units::Units};
 use crate::native::Graphed;
 use crate::training::{AdamW, AdamWConfig, Checkpoint, Initializer, Parameters};
 use crate::{Error, Result, tensor};
@@ -51,17 +51,17 @@ impl<N> Trained<N> {
     /// both where a GPU repeats the segment as one launch.
     ///
     /// All that differs from update to update is an input, random numbers included; `work` reads weights besides, and
-    /// reports to the metrics it is handed.
-    pub(super) fn segment(
+    /// runs networks by the tape it is handed, and reports to the metrics.
+    pub(super) fn segment<'a>(
         &self,
         inputs: &[&Tensor],
         metrics: &mut Metrics,
-        mut work: impl FnMut(&[Tensor], &mut Metrics) -> Result<(Tensor, Vec<Tensor>)>,
+        mut work: impl FnMut(&[Tensor], &Tape<'a>, &mut Metrics) -> Result<(Tensor, Vec<Tensor>)>,
     ) -> Result<(Tensor, Vec<Tensor>)> {
         let mut outputs = self.segment.run(inputs, |inputs| {
-            let mut seen = Metrics::new(f64::INFINITY);
-            let (loss, rest) = work(inputs, &mut seen)?;
-            let mut outputs = vec![self.gradient(&loss)?];
+            let (tape, mut seen) = (Tape::default(), Metrics::new(f64::INFINITY));
+            let (loss, rest) = work(inputs, &tape, &mut seen)?;
+            let mut outputs = vec![tape.gradient(&loss, &self.parameters)?];
             outputs.extend(rest);
             let (names, values) = seen.seen();
             outputs.extend(values);

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::network::{Critics, Mlp};
+use super::network::{Critics, Mlp, Tape};
 use super::noise::Noise;
 use super::rows::Rows;
 use super::trained::{ADAM, Part, Start, Target, Trained};
@@ -36,8 +36,8 @@ impl TwinDelayed {
     }
 
     /// The policy's actions, `[B, A]`.
-    pub(super) fn actions(&self, rows: &Rows) -> Tensor {
-        self.actor.net.forward(&rows.observations).tanh()
+    pub(super) fn actions<'a>(&'a self, rows: &Rows, tape: &Tape<'a>) -> Result<Tensor> {
+        Ok(tape.mlp(&self.actor.net, &rows.observations)?.tanh())
     }
 
     /// The standard normal numbers of target policy smoothing, `[B, A]`.
@@ -47,12 +47,12 @@ impl TwinDelayed {
 
     /// The target policy's actions in the next states under noise of deviation `std`, clipped (target policy smoothing),
     /// `[B, A]`, and the lower of the target critics' values of them, `[B]`.
-    pub(super) fn next(&self, rows: &Rows, smoothing: &Tensor, std: f64, clip: f64) -> (Tensor, Tensor) {
+    pub(super) fn next(&self, rows: &Rows, smoothing: &Tensor, std: f64, clip: f64) -> Result<(Tensor, Tensor)> {
         let noise = smoothing * std;
-        let actions = self.actor_target.net.forward(&rows.next_observations).tanh();
+        let actions = self.actor_target.net.infer(&rows.next_observations)?.tanh();
         let actions = (actions + noise.clamp(-clip, clip)).clamp(-1.0, 1.0);
-        let values = self.critics_target.net.forward(&rows.next_observations, &actions).amin(0, false);
-        (actions, values)
+        let values = self.critics_target.net.infer(&rows.next_observations, &actions)?.amin(0, false);
+        Ok((actions, values))
     }
 
     /// Has both targets follow.

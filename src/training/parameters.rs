@@ -86,6 +86,17 @@ impl Parameters {
         Ok(Tensor::f_cat(&parts, 0)?)
     }
 
+    /// A gradient of zeros, to be added to part by part.
+    pub fn zero_gradient(&self) -> Result<Gradient> {
+        let _guard = tch::no_grad_guard();
+        Ok(Gradient { values: self.flat.f_zeros_like()?, weights: self.flat.shallow_clone() })
+    }
+
+    /// The trainable weights, each a view of its part of the vector.
+    pub(crate) fn variables(&self) -> &[Tensor] {
+        &self.variables
+    }
+
     /// A gradient to be written part by part.
     pub fn empty_gradient(&self) -> Result<Gradient> {
         let _guard = tch::no_grad_guard();
@@ -108,15 +119,24 @@ pub struct Gradient {
 }
 
 impl Gradient {
+    /// Whether `weight` is one of the network's.
+    pub(crate) fn has(&self, weight: &Tensor) -> bool {
+        self.start(weight) + weight.numel() <= self.values.numel()
+    }
+
+    /// Weights are views of one vector, so where one begins says which it is.
+    fn start(&self, weight: &Tensor) -> usize {
+        let bytes = (weight.data_ptr() as usize).wrapping_sub(self.weights.data_ptr() as usize);
+        bytes / self.weights.kind().elt_size_in_bytes()
+    }
+
     /// The place of one weight's gradient: a view shaped like `weight`.
     ///
     /// # Panics
     /// If `weight` is not one of the network's.
     pub fn of(&self, weight: &Tensor) -> Tensor {
-        // Weights are views of one vector, so where one begins says which it is.
-        let bytes = (weight.data_ptr() as usize).wrapping_sub(self.weights.data_ptr() as usize);
-        let (start, length) = (bytes / self.weights.kind().elt_size_in_bytes(), weight.numel());
-        assert!(start + length <= self.values.numel(), "a weight of another network");
+        assert!(self.has(weight), "a weight of another network");
+        let (start, length) = (self.start(weight), weight.numel());
         self.values.narrow(0, start as i64, length as i64).view(weight.size().as_slice())
     }
 

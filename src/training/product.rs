@@ -4,8 +4,10 @@
 //! the kernels of `gemm` do 2.4 times as many (`examples/results/performance.md`), on one with AVX2 as many.
 
 use gemm::Parallelism;
+use tch::{Device, Kind, Tensor};
 
-use crate::native;
+use crate::tensor::{numbers, numbers_mut};
+use crate::{Result, native};
 
 /// Additions and multiplications from which on a product is worth more than one thread.
 const WORTH_THREADS: usize = 1 << 22;
@@ -29,20 +31,15 @@ impl<'a> Matrix<'a> {
         Self { values, rows: values.len() / columns, columns, transposed: false }
     }
 
+    /// A tensor of two dimensions in the host's memory.
+    pub(crate) fn of(tensor: &'a Tensor) -> Self {
+        Self::new(numbers(tensor), tensor.size()[1] as usize)
+    }
+
     /// The transposed matrix, without moving a number.
     pub(crate) fn transposed(self) -> Self {
         let Self { values, rows, columns, transposed } = self;
         Self { values, rows: columns, columns: rows, transposed: !transposed }
-    }
-
-    /// Rows.
-    pub(crate) fn rows(self) -> usize {
-        self.rows
-    }
-
-    /// Columns.
-    pub(crate) fn columns(self) -> usize {
-        self.columns
     }
 
     /// Distance between neighbours in a row, and in a column.
@@ -57,6 +54,15 @@ impl<'a> Matrix<'a> {
 /// # Panics
 /// If the sizes do not fit.
 pub(crate) fn multiply(a: Matrix, b: Matrix, out: &mut [f32]) {
+    product(a, b, out, false);
+}
+
+/// Adds `a b` to `out`; see [`multiply`].
+pub(crate) fn multiply_add(a: Matrix, b: Matrix, out: &mut [f32]) {
+    product(a, b, out, true);
+}
+
+fn product(a: Matrix, b: Matrix, out: &mut [f32], add: bool) {
     let (rows, inner, columns) = (a.rows, a.columns, b.columns);
     assert_eq!((inner, rows * columns), (b.rows, out.len()), "sizes of a product");
     let ((a_next, a_row), (b_next, b_row)) = (a.strides(), b.strides());
@@ -77,14 +83,14 @@ pub(crate) fn multiply(a: Matrix, b: Matrix, out: &mut [f32]) {
             out.as_mut_ptr(),
             1,
             columns as isize,
-            false,
+            add,
             a.values.as_ptr(),
             a_next,
             a_row,
             b.values.as_ptr(),
             b_next,
             b_row,
-            0.0,
+            1.0,
             1.0,
             false,
             false,
@@ -94,11 +100,18 @@ pub(crate) fn multiply(a: Matrix, b: Matrix, out: &mut [f32]) {
     }
 }
 
+/// `a b`, `[a.rows, b.columns]`; see [`multiply`].
+pub(crate) fn times(a: Matrix, b: Matrix) -> Result<Tensor> {
+    let mut out = Tensor::f_empty([a.rows as i64, b.columns as i64], (Kind::Float, Device::Cpu))?;
+    multiply(a, b, numbers_mut(&mut out));
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn numbers(count: usize, step: usize) -> Vec<f32> {
+    fn whole(count: usize, step: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * step) % 23) as f32 - 11.0).collect()
     }
 
@@ -106,7 +119,7 @@ mod tests {
     fn products_are_those_of_the_definition_however_the_matrices_lie() {
         // Whole numbers this small multiply and add up exactly, in whatever order. The last size is worth threads.
         for (rows, inner, columns) in [(1, 1, 1), (3, 5, 2), (17, 33, 9), (64, 96, 40), (1, 300, 7), (130, 260, 150)] {
-            let (a, b) = (numbers(rows * inner, 7), numbers(inner * columns, 5));
+            let (a, b) = (whole(rows * inner, 7), whole(inner * columns, 5));
             let turned = |m: &[f32], rows: usize, columns: usize| -> Vec<f32> {
                 (0..columns).flat_map(|c| (0..rows).map(move |r| m[r * columns + c])).collect()
             };
@@ -123,6 +136,11 @@ mod tests {
                     let mut out = vec![f32::NAN; rows * columns];
                     multiply(a, b, &mut out);
                     assert_eq!(out, expected, "{rows} x {inner} x {columns}, {threads} threads");
+                    multiply_add(a, b, &mut out);
+                    assert!(
+                        out.iter().zip(&expected).all(|(&sum, &one)| sum == 2.0 * one),
+                        "{rows} x {inner} x {columns}"
+                    );
                 }
             }
         }

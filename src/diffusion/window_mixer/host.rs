@@ -3,12 +3,13 @@
 //! The same network as the tensor operations of [`WindowMixer`] make, and its gradient written out. That saves the
 //! passes that separate operations need, and what autograd keeps and does for each of them.
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::passes::{self, Along, Bias, BiasGradient, Modulation};
 use super::{MODULATIONS, WindowMixer};
 use crate::Result;
-use crate::training::{Gradient, Layer, Matrix, multiply};
+use crate::tensor::{has_numbers, numbers, numbers_mut};
+use crate::training::{Gradient, Layer, Matrix, multiply, times};
 
 /// What a forward run leaves for the way back.
 #[derive(Debug)]
@@ -61,24 +62,24 @@ impl Side {
     /// The layer's product of `x`, without its bias.
     fn product(self, weight: &Tensor, x: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Tokens => times(matrix(weight), matrix(x)),
-            Self::Channels => times(matrix(x), matrix(weight).transposed()),
+            Self::Tokens => times(Matrix::of(weight), Matrix::of(x)),
+            Self::Channels => times(Matrix::of(x), Matrix::of(weight).transposed()),
         }
     }
 
     /// The gradient of [`product`](Self::product)'s input.
     fn back(self, weight: &Tensor, d: &Tensor) -> Result<Tensor> {
         match self {
-            Self::Tokens => times(matrix(weight).transposed(), matrix(d)),
-            Self::Channels => times(matrix(d), matrix(weight)),
+            Self::Tokens => times(Matrix::of(weight).transposed(), Matrix::of(d)),
+            Self::Channels => times(Matrix::of(d), Matrix::of(weight)),
         }
     }
 
     /// The gradient of [`product`](Self::product)'s weight, written to `out`.
     fn weight(self, d: &Tensor, x: &Tensor, mut out: Tensor) {
         match self {
-            Self::Tokens => multiply(matrix(d), matrix(x).transposed(), numbers_mut(&mut out)),
-            Self::Channels => multiply(matrix(d).transposed(), matrix(x), numbers_mut(&mut out)),
+            Self::Tokens => multiply(Matrix::of(d), Matrix::of(x).transposed(), numbers_mut(&mut out)),
+            Self::Channels => multiply(Matrix::of(d).transposed(), Matrix::of(x), numbers_mut(&mut out)),
         }
     }
 
@@ -95,7 +96,7 @@ impl Side {
 
 /// Whether `x` is what this file works on.
 pub(super) fn can_run(x: &Tensor) -> bool {
-    x.device() == Device::Cpu && x.kind() == Kind::Float && x.numel() > 0 && passes::supported()
+    has_numbers(x) && x.numel() > 0 && passes::supported()
 }
 
 /// The network's output for `tokens` `[P B, R D]` and `embedding` `[B, E]`, and the record if it is asked for.
@@ -224,37 +225,6 @@ fn sum_rows(x: &Tensor, sums: &Tensor) {
     passes::add_rows(numbers(x), numbers_mut(&mut zeroed(sums.shallow_clone())));
 }
 
-/// The product of two matrices.
-fn times(a: Matrix, b: Matrix) -> Result<Tensor> {
-    let mut out = Tensor::f_empty([a.rows() as i64, b.columns() as i64], (Kind::Float, Device::Cpu))?;
-    multiply(a, b, numbers_mut(&mut out));
-    Ok(out)
-}
-
-/// A tensor of two dimensions as a matrix.
-fn matrix(tensor: &Tensor) -> Matrix<'_> {
-    Matrix::new(numbers(tensor), tensor.size()[1] as usize)
-}
-
-/// The numbers of a tensor that lies in the host's memory in one piece.
-fn numbers(tensor: &Tensor) -> &[f32] {
-    // SAFETY: as `pointer` has checked; no operation runs on the tensor while the slice is used: LibTorch's CPU operations
-    // are done when they return, and this thread is the only one that writes it.
-    unsafe { std::slice::from_raw_parts(pointer(tensor), tensor.numel()) }
-}
-
-/// The same, to change.
-fn numbers_mut(tensor: &mut Tensor) -> &mut [f32] {
-    // SAFETY: as above; handles that share the memory are not used while the slice is.
-    unsafe { std::slice::from_raw_parts_mut(pointer(tensor), tensor.numel()) }
-}
-
-fn pointer(tensor: &Tensor) -> *mut f32 {
-    let fits = tensor.device() == Device::Cpu && tensor.kind() == Kind::Float && tensor.is_contiguous();
-    assert!(fits, "the host's mixer works on whole f32 tensors in host memory, not on {tensor:?}");
-    tensor.data_ptr().cast()
-}
-
 impl WindowMixer {
     /// The halves of all blocks in their order.
     fn halves(&self) -> impl Iterator<Item = (Side, &[Layer; 2])> {
@@ -279,7 +249,7 @@ impl WindowMixer {
 #[cfg(test)]
 mod tests {
     use replay::Seed;
-    use tch::nn::VarStore;
+    use tch::{Device, nn::VarStore};
 
     use super::super::WindowMixerConfig;
     use super::super::tests::normal;
