@@ -13,4 +13,4 @@ pub(crate) use initializer::{Initializer, Layer};
 pub(crate) use optimizer::add_up;
 pub use optimizer::{AdamW, AdamWConfig, RateSchedule, clip, norm};
 pub use parameters::{Gradient, Layout, Parameters};
-pub(crate) use product::{Matrix, multiply, multiply_add, times};
+pub(crate) use product::{Matrix, linear_each, mm, mm_add, multiply, multiply_add, times};

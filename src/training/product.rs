@@ -6,7 +6,7 @@
 use gemm::Parallelism;
 use tch::{Device, Kind, Tensor};
 
-use crate::tensor::{numbers, numbers_mut};
+use crate::tensor::{has_numbers, numbers, numbers_mut};
 use crate::{Result, native};
 
 /// Additions and multiplications from which on a product is worth more than one thread.
@@ -34,6 +34,19 @@ impl<'a> Matrix<'a> {
     /// A tensor of two dimensions in the host's memory.
     pub(crate) fn of(tensor: &'a Tensor) -> Self {
         Self::new(numbers(tensor), tensor.size()[1] as usize)
+    }
+
+    /// A tensor of two dimensions or its transpose, if its numbers lie in one piece in the host's memory.
+    fn seen(tensor: &Tensor) -> Option<(Tensor, bool)> {
+        if !has_numbers(tensor) || tensor.dim() != 2 || tensor.numel() == 0 {
+            return None;
+        }
+        let turned = tensor.tr();
+        if tensor.is_contiguous() {
+            Some((tensor.shallow_clone(), false))
+        } else {
+            turned.is_contiguous().then_some((turned, true))
+        }
     }
 
     /// The transposed matrix, without moving a number.
@@ -107,9 +120,78 @@ pub(crate) fn times(a: Matrix, b: Matrix) -> Result<Tensor> {
     Ok(out)
 }
 
+/// `a b` for tensors `[n, k]` and `[k, m]` of any kind, without a way back: by [`times`] where it can be.
+pub(crate) fn mm(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let _guard = tch::no_grad_guard();
+    match (Matrix::seen(a), Matrix::seen(b)) {
+        (Some(a), Some(b)) => times(turned(&a), turned(&b)),
+        _ => Ok(a.f_mm(b)?),
+    }
+}
+
+/// Adds `a b` to `out`, `[n, m]`; else as [`mm`].
+pub(crate) fn mm_add(out: &mut Tensor, a: &Tensor, b: &Tensor) -> Result<()> {
+    let _guard = tch::no_grad_guard();
+    match (Matrix::seen(a), Matrix::seen(b)) {
+        (Some(a), Some(b)) if has_numbers(out) && out.is_contiguous() => {
+            multiply_add(turned(&a), turned(&b), numbers_mut(out));
+        }
+        _ => drop(out.f_addmm_(a, b)?),
+    }
+    Ok(())
+}
+
+/// `x W + b` for each of `N`: `x` `[N, B, in]`, `weight` `[N, in, out]`, `bias` `[N, 1, out]`; else as [`mm`].
+pub(crate) fn linear_each(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    let _guard = tch::no_grad_guard();
+    let ((count, rows, inner), columns) = (x.size3()?, weight.size()[2]);
+    let whole = |t: &Tensor| has_numbers(t) && t.is_contiguous();
+    if !(whole(x) && whole(weight) && x.numel() > 0) {
+        return Ok(bias.f_baddbmm(x, weight, 1.0, 1.0)?);
+    }
+    let mut out = Tensor::f_empty([count, rows, columns], (Kind::Float, Device::Cpu))?;
+    let (x, weight) = (numbers(x).chunks_exact((rows * inner) as usize), numbers(weight));
+    let each = numbers_mut(&mut out).chunks_exact_mut((rows * columns) as usize);
+    for ((out, x), weight) in each.zip(x).zip(weight.chunks_exact((inner * columns) as usize)) {
+        multiply(Matrix::new(x, inner as usize), Matrix::new(weight, columns as usize), out);
+    }
+    let _ = out.f_add_(bias)?;
+    Ok(out)
+}
+
+fn turned((tensor, transposed): &(Tensor, bool)) -> Matrix<'_> {
+    let matrix = Matrix::of(tensor);
+    if *transposed { matrix.transposed() } else { matrix }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn products_of_tensors_are_libtorchs_whatever_their_kind_and_layout() {
+        let wave = |phase: f64, shape: &[i64]| {
+            (Tensor::arange(shape.iter().product::<i64>(), (Kind::Float, Device::Cpu)) * 0.37 + phase).sin().view(shape)
+        };
+        let near = |a: &Tensor, b: &Tensor| a.kind() == b.kind() && (a - b).abs().max().double_value(&[]) < 1e-5;
+        let (a, b) = (wave(0.0, &[7, 5]), wave(1.0, &[5, 9]));
+        let strided = wave(2.0, &[5, 18]).slice(1, 0, None, 2);
+        for kind in [Kind::Float, Kind::Double] {
+            let forms = |t: &Tensor| [t.to_kind(kind), t.to_kind(kind).tr().contiguous().tr()];
+            for (a, b) in forms(&a).iter().flat_map(|a| forms(&b).map(|b| (a.shallow_clone(), b))) {
+                assert!(near(&mm(&a, &b).unwrap(), &a.matmul(&b)));
+                let mut sum = a.matmul(&b);
+                mm_add(&mut sum, &a, &b).unwrap();
+                assert!(near(&sum, &(a.matmul(&b) * 2.0)));
+            }
+            let (x, weight, bias) = (wave(3.0, &[2, 6, 5]), wave(4.0, &[2, 5, 4]), wave(5.0, &[2, 1, 4]));
+            let [x, weight, bias] = [x, weight, bias].map(|t| t.to_kind(kind));
+            assert!(near(&linear_each(&x, &weight, &bias).unwrap(), &(x.matmul(&weight) + &bias)));
+            let turned = x.transpose(1, 2).contiguous().transpose(1, 2);
+            assert!(near(&linear_each(&turned, &weight, &bias).unwrap(), &(x.matmul(&weight) + &bias)));
+        }
+        assert!(near(&mm(&a, &strided).unwrap(), &a.matmul(&strided)));
+    }
 
     fn whole(count: usize, step: usize) -> Vec<f32> {
         (0..count).map(|i| ((i * step) % 23) as f32 - 11.0).collect()

@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 
 use crate::Result;
 use crate::agents::network::Critics;
-use crate::training::{Layer, Parameters};
+use crate::training::{Layer, Parameters, linear_each, mm, mm_add};
 
 /// Rows worked off together on the CPU: three hidden layers of two critics are then some megabytes.
 const ROWS: i64 = 1984;
@@ -181,7 +181,7 @@ impl Pass {
         let mut x = x.f_relu_()?.f_view([count, rows * each, outputs])?;
         let mut hidden = Vec::with_capacity(layers.len());
         for (index, layer) in layers.iter().enumerate().skip(1) {
-            let mut next = layer.bias.f_baddbmm(&x, &layer.weight, 1.0, 1.0)?;
+            let mut next = linear_each(&x, &layer.weight, &layer.bias)?;
             hidden.push(x);
             x = if index + 1 < layers.len() { next.relu_() } else { next };
         }
@@ -214,7 +214,7 @@ impl Pass {
             for index in (1..layers.len()).rev() {
                 let x = of(&self.hidden[index - 1].f_select(0, critic)?)?;
                 gradient.add(index, critic, &x, &slope)?;
-                let back = slope.f_mm(&layers[index].weight.f_select(0, critic)?.f_transpose(0, 1)?)?;
+                let back = mm(&slope, &layers[index].weight.f_select(0, critic)?.f_transpose(0, 1)?)?;
                 slope = x.f_threshold_backward(&back, 0.0)?;
             }
             let states = self.states.f_index_select(0, &rows.f_divide_scalar_mode(each, "floor")?)?;
@@ -234,7 +234,7 @@ impl Gradient {
 
     fn add(&mut self, layer: usize, critic: i64, x: &Tensor, slope: &Tensor) -> Result<()> {
         let (weight, bias) = &self.0[layer];
-        let _ = weight.f_select(0, critic)?.f_addmm_(&x.f_transpose(0, 1)?, slope)?;
+        mm_add(&mut weight.f_select(0, critic)?, &x.f_transpose(0, 1)?, slope)?;
         let total = slope.f_sum_dim_intlist([0i64].as_slice(), true, slope.kind())?;
         let _ = bias.f_select(0, critic)?.f_add_(&total)?;
         Ok(())
