@@ -102,10 +102,22 @@ impl Batch {
         self.sources.clear();
     }
 
+    /// Makes room for `rows` more transitions.
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.observations.reserve(rows * self.obs_dim);
+        self.actions.reserve(rows * self.action_dim);
+        self.rewards.reserve(rows);
+        self.next_observations.reserve(rows * self.obs_dim);
+        self.terminated.reserve(rows);
+        self.truncated.reserve(rows);
+        self.sources.reserve(rows);
+    }
+
     /// Appends one transition.
     ///
     /// # Panics
     /// If the observation or action is not of the batch's size.
+    #[inline]
     pub fn push(&mut self, row: Transition<'_>, source: Source) {
         assert_eq!(
             (row.observation.len(), row.action.len(), row.next_observation.len()),

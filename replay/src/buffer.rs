@@ -7,6 +7,9 @@ use rand::RngExt;
 
 use crate::{Batch, Columns, Dataset, Error, Replay, Result, Rng, Source, Spec, Trajectories, Transition, gather};
 
+/// Transitions that the first one makes room for.
+const FIRST_ROOM: usize = 64;
+
 /// What is forgotten when a buffer is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Eviction {
@@ -102,6 +105,10 @@ impl ReplayBuffer {
         }
         let slot = self.slot(self.pushed);
         if slot == self.slots.len() {
+            if self.slots.is_full() {
+                // Twice the room, as a vector takes it by itself, but never more than is ever needed.
+                self.slots.reserve(&self.spec, slot.max(FIRST_ROOM).min(self.capacity - slot));
+            }
             self.slots.push(row);
         } else {
             self.slots.replace(&self.spec, slot, row);
@@ -205,8 +212,15 @@ impl Replay for ReplayBuffer {
             return Err(Error::Empty);
         }
         let held = self.held();
-        let ask = |index| self.slots.ask_for(&self.spec, self.slot(self.forgotten + index as u64));
-        gather(rows, batch, || rng.random_range(0..held), ask, |index| (self.row(index), Source::Real(index)));
+        let draw = || {
+            let index = rng.random_range(0..held);
+            (index, self.slot(self.forgotten + index as u64))
+        };
+        let ask = |(index, slot)| {
+            self.slots.ask_for(&self.spec, slot);
+            (index, slot)
+        };
+        gather(rows, batch, draw, ask, |(index, slot)| (self.slots.row(&self.spec, slot), Source::Real(index)));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Transitions as owned columns.
 
-use crate::{Error, Result, Spec, Transition, ask_for};
+use crate::{Error, Result, Spec, Transition, ask_for, prefer_large_pages};
 
 /// Transitions in order as owned columns, row-major: what a [`Dataset`](crate::Dataset) is made from without a copy.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,13 +22,32 @@ pub struct Columns {
 impl Columns {
     /// No rows yet, with room for `rows` transitions of `spec`.
     pub fn with_capacity(spec: &Spec, rows: usize) -> Self {
-        Self {
-            observations: Vec::with_capacity(rows * spec.obs_dim),
-            actions: Vec::with_capacity(rows * spec.action_dim),
-            rewards: Vec::with_capacity(rows),
-            next_observations: Vec::with_capacity(rows * spec.obs_dim),
-            terminated: Vec::with_capacity(rows),
-            truncated: Vec::with_capacity(rows),
+        let mut columns = Self::default();
+        columns.reserve(spec, rows);
+        columns
+    }
+
+    /// Makes room for `rows` more transitions of `spec`.
+    pub(crate) fn reserve(&mut self, spec: &Spec, rows: usize) {
+        self.observations.reserve(rows * spec.obs_dim);
+        self.actions.reserve(rows * spec.action_dim);
+        self.rewards.reserve(rows);
+        self.next_observations.reserve(rows * spec.obs_dim);
+        self.terminated.reserve(rows);
+        self.truncated.reserve(rows);
+        // Before they are touched.
+        self.prefer_large_pages();
+    }
+
+    /// Whether another row does not fit into the room there is.
+    pub(crate) fn is_full(&self) -> bool {
+        self.rewards.len() == self.rewards.capacity()
+    }
+
+    /// Has the columns of numbers lie in large pages, where there are any.
+    pub(crate) fn prefer_large_pages(&self) {
+        for column in [&self.observations, &self.actions, &self.rewards, &self.next_observations] {
+            prefer_large_pages(column);
         }
     }
 
@@ -64,27 +83,42 @@ impl Columns {
     }
 
     /// Row `index` of columns of `spec`, borrowed.
+    #[inline]
     pub(crate) fn row(&self, spec: &Spec, index: usize) -> Transition<'_> {
+        let (terminated, truncated) = (self.terminated[index], self.truncated[index]);
+        Transition { terminated, truncated, ..self.row_inside(spec, index) }
+    }
+
+    /// The same for a row that is known to have neither flag, which saves two accesses to memory.
+    #[inline]
+    pub(crate) fn row_inside(&self, spec: &Spec, index: usize) -> Transition<'_> {
         let (o, a) = (spec.obs_dim, spec.action_dim);
         Transition {
             observation: &self.observations[index * o..][..o],
             action: &self.actions[index * a..][..a],
             reward: self.rewards[index],
             next_observation: &self.next_observations[index * o..][..o],
-            terminated: self.terminated[index],
-            truncated: self.truncated[index],
+            terminated: false,
+            truncated: false,
         }
     }
 
     /// Asks for the memory of row `index` of columns of `spec`.
+    #[inline]
     pub(crate) fn ask_for(&self, spec: &Spec, index: usize) {
+        self.ask_for_inside(spec, index);
+        ask_for(&self.terminated[index..=index]);
+        ask_for(&self.truncated[index..=index]);
+    }
+
+    /// The same without the flags.
+    #[inline]
+    pub(crate) fn ask_for_inside(&self, spec: &Spec, index: usize) {
         let (o, a) = (spec.obs_dim, spec.action_dim);
         ask_for(&self.observations[index * o..][..o]);
         ask_for(&self.actions[index * a..][..a]);
         ask_for(&self.next_observations[index * o..][..o]);
         ask_for(&self.rewards[index..=index]);
-        ask_for(&self.terminated[index..=index]);
-        ask_for(&self.truncated[index..=index]);
     }
 
     /// Fails unless there is a row, all columns have as many rows of `spec`'s sizes, and all numbers are finite.

@@ -53,6 +53,15 @@ struct Content {
     columns: Columns,
     states: Option<States>,
     episodes: Vec<Episode>,
+    /// A bit for each row, set where it has a flag: few have, and of the others the flags need not be looked at.
+    flagged: Vec<u64>,
+}
+
+impl Content {
+    #[inline]
+    fn is_flagged(&self, row: usize) -> bool {
+        self.flagged[row / 64] >> (row % 64) & 1 == 1
+    }
 }
 
 impl Dataset {
@@ -84,7 +93,12 @@ impl Dataset {
             return Err(Error::Invalid { what: "start of an episode".into(), why });
         }
         let episodes = episodes(&columns, breaks);
-        Ok(Self(Arc::new(Content { spec, columns, states, episodes })))
+        columns.prefer_large_pages();
+        let mut flagged = vec![0; rows.div_ceil(64)];
+        for row in (0..rows).filter(|&row| columns.terminated[row] || columns.truncated[row]) {
+            flagged[row / 64] |= 1 << (row % 64);
+        }
+        Ok(Self(Arc::new(Content { spec, columns, states, episodes, flagged })))
     }
 
     /// Sizes and bounds of the transitions.
@@ -202,9 +216,17 @@ impl Replay for Dataset {
         if self.is_empty() {
             return Err(Error::Empty);
         }
-        let len = self.0.columns.rewards.len();
-        let ask = |index| self.0.columns.ask_for(&self.0.spec, index);
-        gather(rows, batch, || rng.random_range(0..len), ask, |index| (self.row(index), Source::Real(index)));
+        let Content { spec, columns, .. } = &*self.0;
+        let len = columns.len();
+        let ask = |index| {
+            columns.ask_for_inside(spec, index);
+            index
+        };
+        let row = |index| {
+            let row = if self.0.is_flagged(index) { columns.row(spec, index) } else { columns.row_inside(spec, index) };
+            (row, Source::Real(index))
+        };
+        gather(rows, batch, || rng.random_range(0..len), ask, row);
         Ok(())
     }
 }
@@ -325,13 +347,22 @@ mod tests {
         }
 
         #[test]
-        fn samples_are_rows(rows in 1_usize..50, seed: u64) {
-            let mut dataset = Dataset::from_columns(Spec::new(1, 1), columns(rows), &[], None).unwrap();
-            let batch = dataset.sample(64, &mut Seed::new(seed).rng()).unwrap();
-            prop_assert_eq!(batch.len(), 64);
+        fn samples_are_the_rows_of_plain_draws(
+            flags in prop::collection::vec((prop::bool::weighted(0.2), prop::bool::weighted(0.2)), 1..200),
+            rows in 0_usize..100,
+            seed: u64,
+        ) {
+            let mut columns = columns(flags.len());
+            (columns.terminated, columns.truncated) = flags.iter().copied().unzip();
+            let mut dataset = Dataset::from_columns(Spec::new(1, 1), columns, &[], None).unwrap();
+            let batch = dataset.sample(rows, &mut Seed::new(seed).rng()).unwrap();
+            let mut rng = Seed::new(seed).rng();
+            prop_assert_eq!(batch.len(), rows);
             for (index, source) in batch.sources.iter().enumerate() {
-                let Source::Real(row) = *source else { panic!("{source:?}") };
+                let row = rng.random_range(0..flags.len());
+                prop_assert_eq!(*source, Source::Real(row));
                 prop_assert_eq!(batch.row(index), dataset.row(row));
+                prop_assert_eq!((batch.terminated[index], batch.truncated[index]), flags[row]);
             }
         }
     }

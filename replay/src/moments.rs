@@ -23,6 +23,30 @@ pub fn column_moments<'a>(dim: usize, rows: impl Iterator<Item = &'a [f32]> + Cl
     (means, squares)
 }
 
+/// Brings rows of as many numbers as `mean` has into units in which `mean` is 0 and `std` is 1, in place: each number less
+/// its column's mean, divided by its column's deviation.
+///
+/// # Panics
+/// If there are not as many deviations as means, or `values` are not whole rows.
+///
+/// ```
+/// let mut values = [1.0, 7.0, 3.0, 8.0];
+/// replay::standardise(&mut values, &[2.0, 7.0], &[1.0, 0.5]);
+/// assert_eq!(values, [-1.0, 0.0, 1.0, 2.0]);
+/// ```
+pub fn standardise(values: &mut [f32], mean: &[f32], std: &[f32]) {
+    assert!(mean.len() == std.len() && values.len() % mean.len().max(1) == 0, "rows of {} numbers", mean.len());
+    if mean.is_empty() {
+        return;
+    }
+    // Several rows at once: few widths of a row are multiples of what a processor does in one go.
+    const ROWS: usize = 16;
+    let (mean, std) = (mean.repeat(ROWS), std.repeat(ROWS));
+    for rows in values.chunks_mut(mean.len()) {
+        rows.iter_mut().zip(&mean).zip(&std).for_each(|((value, mean), std)| *value = (*value - mean) / std);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -42,6 +66,24 @@ mod tests {
                 prop_assert!((deviations[column] - variance.sqrt()).abs() < 1e-9);
             }
         }
+    }
+
+    #[test]
+    fn any_number_of_rows_is_brought_into_units() {
+        for rows in [0, 1, 15, 16, 17, 40] {
+            let mut values: Vec<f32> = (0..3 * rows).map(|v| v as f32).collect();
+            standardise(&mut values, &[1.0, 2.0, 3.0], &[0.5, 3.0, 7.0]);
+            for (row, got) in values.chunks(3).enumerate() {
+                let v = 3.0 * row as f32;
+                assert_eq!(got, [(v - 1.0) / 0.5, (v + 1.0 - 2.0) / 3.0, (v + 2.0 - 3.0) / 7.0]);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows of 2 numbers")]
+    fn parts_of_rows_have_no_units() {
+        standardise(&mut [1.0; 3], &[0.0; 2], &[1.0; 2]);
     }
 
     #[test]

@@ -147,6 +147,7 @@ impl Windows {
     ///
     /// # Panics
     /// If the window has no such step.
+    #[inline]
     pub fn transition(&self, index: usize, step: usize) -> Transition<'_> {
         let length = self.lengths[index] as usize;
         assert!(step < length, "step {step} of a window of {length} transitions");

@@ -134,6 +134,11 @@ impl Units {
         self.middle.iter().all(|&m| m == 0.0) && self.half.iter().all(|&h| h == 1.0)
     }
 
+    /// Whether observations stay as they are.
+    pub(super) fn plain_observations(&self) -> bool {
+        self.mean.iter().all(|&m| m == 0.0) && self.std.iter().all(|&s| s == 1.0)
+    }
+
     /// Adds the units to a checkpoint.
     pub(super) fn save(&self, file: &mut Checkpoint) {
         file.add("units.mean", self.mean.clone());
@@ -162,10 +167,9 @@ impl UnitTensors {
             let on = |v: &[f32]| tensor::from_host(v, &[v.len() as i64], device).map(|t| t.to_kind(kind));
             Ok((on(a)?, on(b)?))
         };
-        let plain = units.mean.iter().all(|&m| m == 0.0) && units.std.iter().all(|&s| s == 1.0);
         let (scale, shift) = (units.reward_scale, units.reward_shift);
         Ok(Self {
-            observation: if plain { None } else { Some(pair(&units.mean, &units.std)?) },
+            observation: if units.plain_observations() { None } else { Some(pair(&units.mean, &units.std)?) },
             action: if units.unit_actions() { None } else { Some(pair(&units.middle, &units.half)?) },
             reward: (scale != 1.0 || shift != 0.0).then_some((scale, shift)),
         })

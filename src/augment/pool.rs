@@ -1,14 +1,19 @@
 //! The bounded store of generated windows: immutable chunks in the order of their numbers.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
+use std::slice;
 use std::sync::Arc;
 
 use rand::RngExt;
-use replay::{Batch, Rng, Source, Windows, ask_for, gather};
+use replay::{Batch, Rng, Source, Windows, ask_for, gather, take_large_pages};
 use sha2::{Digest, Sha256};
 
 use super::filter::Filtered;
 use super::{Amendments, Error, Rejections};
+
+/// Chunks looked at around the place where one is guessed to be, before it is searched for.
+const NEARBY: usize = 4;
 
 /// Windows generated together, never changed again.
 #[derive(Debug)]
@@ -20,6 +25,8 @@ pub struct Chunk {
     starts: Vec<u32>,
     /// Transitions up to and including each window.
     ends: Vec<u32>,
+    /// Transitions of each window, where all have as many: one is then found without a search.
+    even: Option<NonZeroU32>,
     rejections: Rejections,
     amendments: Amendments,
     digest: [u8; 32],
@@ -43,8 +50,11 @@ impl Chunk {
             Some(*sum)
         });
         let ends = ends.collect();
+        let even = windows.lengths.first().filter(|&first| windows.lengths.iter().all(|length| length == first));
+        let even = even.copied().and_then(NonZeroU32::new);
         let digest = digest(number, first, &windows, &positions, &starts);
-        Ok(Self { number, first, windows, positions, starts, ends, rejections, amendments, digest })
+        take_large_pages(&windows.values);
+        Ok(Self { number, first, windows, positions, starts, ends, even, rejections, amendments, digest })
     }
 
     /// Its number since the pool began.
@@ -104,12 +114,19 @@ impl Chunk {
     }
 
     /// Where transition `step` of window `index` comes from: window and step as they were generated.
+    #[inline]
     fn source(&self, index: usize, step: usize) -> Source {
         Source::Generated { window: self.window_number(index), step: self.starts[index] + step as u32 }
     }
 
     /// Window and step of transition `nth` of the chunk.
+    #[inline]
     fn locate(&self, nth: u64) -> (usize, usize) {
+        if let Some(length) = self.even {
+            // A chunk's transitions are counted in 32 bits, and so divided in few cycles.
+            let nth = nth as u32;
+            return ((nth / length) as usize, (nth % length) as usize);
+        }
         let window = self.ends.partition_point(|&end| u64::from(end) <= nth);
         let before = if window == 0 { 0 } else { u64::from(self.ends[window - 1]) };
         (window, (nth - before) as usize)
@@ -169,6 +186,8 @@ pub struct Pool {
 struct Entry {
     /// Transitions put in before this chunk.
     before: u64,
+    /// Transitions put in up to and including this chunk.
+    after: u64,
     chunk: Arc<Chunk>,
 }
 
@@ -187,7 +206,7 @@ impl Pool {
         self.next += 1;
         let before = self.generated;
         self.generated += chunk.transitions();
-        self.entries.push_back(Entry { before, chunk });
+        self.entries.push_back(Entry { before, after: self.generated, chunk });
     }
 
     /// Takes out the oldest chunks as long as the others hold at least `keep` transitions.
@@ -239,30 +258,60 @@ impl Pool {
         self.transitions() == 0
     }
 
-    /// Chunk, window and step of transition `nth` of those held, in O(log chunks + log windows of a chunk).
+    /// Chunk, window and step of transition `nth` of those held, in O(log chunks + log windows of a chunk), and in O(1) where
+    /// chunks are of about equal size and windows of equal length.
     ///
     /// # Panics
     /// If there are not so many.
     pub fn locate(&self, nth: u64) -> (&Chunk, usize, usize) {
-        assert!(nth < self.transitions(), "transition {nth} of {}", self.transitions());
-        let nth = nth + self.entries[0].before;
-        // Empty chunks share their `before` with their successor: the last one that fits is not empty.
-        let entry = &self.entries[self.entries.partition_point(|entry| entry.before <= nth) - 1];
-        let (window, step) = entry.chunk.locate(nth - entry.before);
-        (&entry.chunk, window, step)
+        let held = self.transitions();
+        assert!(nth < held, "transition {nth} of {held}");
+        let (chunk, nth) = self.find(nth, held);
+        let (window, step) = chunk.locate(nth);
+        (chunk, window, step)
+    }
+
+    /// The chunk of transition `nth` of the `held` ones, and which of its transitions it is.
+    #[inline]
+    fn find(&self, nth: u64, held: u64) -> (&Chunk, u64) {
+        // Where it would be if all chunks held as much; rounding, too, is put right by the steps after it.
+        let guess = (nth as f64 / held as f64 * self.entries.len() as f64) as usize;
+        let (mut place, nth) = (guess.min(self.entries.len() - 1), nth + self.entries[0].before);
+        for _ in 0..NEARBY {
+            let entry = &self.entries[place];
+            if nth < entry.before {
+                place -= 1;
+            } else if nth >= entry.after {
+                place += 1;
+            } else {
+                return (&entry.chunk, nth - entry.before);
+            }
+        }
+        let entry = &self.entries[self.entries.partition_point(|entry| entry.after <= nth)];
+        (&entry.chunk, nth - entry.before)
     }
 
     /// Appends `rows` transitions to `batch`, drawn uniformly from all held, with replacement.
     ///
     /// # Panics
     /// If none is held, or the batch is of other sizes.
-    pub fn sample_into(&self, rows: usize, rng: &mut Rng, batch: &mut Batch) {
+    pub fn sample_into<'a>(&'a self, rows: usize, rng: &mut Rng, batch: &mut Batch) {
         let held = self.transitions();
-        let draw = || self.locate(rng.random_range(0..held));
-        let ask = |(chunk, window, step): (&Chunk, usize, usize)| {
+        let draw = || {
+            let (chunk, nth) = self.find(rng.random_range(0..held), held);
+            // What is needed to find the window in it.
+            ask_for(slice::from_ref(chunk));
+            (chunk, nth)
+        };
+        let ask = |(chunk, nth): (&'a Chunk, u64)| {
+            let (window, step) = chunk.locate(nth);
             let (windows, dim) = (chunk.windows(), chunk.windows().row_dim());
             // The row, and the observation of the one that follows.
             ask_for(&windows.window(window)[step * dim..][..dim + windows.obs_dim()]);
+            ask_for(&windows.lengths[window..=window]);
+            ask_for(&chunk.positions[window..=window]);
+            ask_for(&chunk.starts[window..=window]);
+            (chunk, window, step)
         };
         gather(rows, batch, draw, ask, |(chunk, window, step)| {
             (chunk.windows().transition(window, step), chunk.source(window, step))
@@ -317,10 +366,47 @@ mod tests {
         pool
     }
 
+    /// Lengths of the windows of a chunk: few or many, equal or not.
+    fn lengths() -> impl Strategy<Value = Vec<u32>> {
+        let any = prop::collection::vec(1..=5u32, 0..6);
+        let even = (1..=5u32, 0..30_usize).prop_map(|(length, count)| vec![length; count]);
+        prop_oneof![any, even]
+    }
+
+    /// All transitions held, by counting.
+    fn listed(pool: &Pool) -> Vec<(u64, usize, usize)> {
+        let mut all = Vec::new();
+        for chunk in pool.chunks() {
+            for (window, &length) in chunk.windows().lengths.iter().enumerate() {
+                all.extend((0..length as usize).map(|step| (chunk.number(), window, step)));
+            }
+        }
+        all
+    }
+
     proptest! {
         #[test]
+        fn samples_are_the_transitions_of_plain_draws(
+            chunks in prop::collection::vec(lengths(), 1..12), rows in 0..200_usize, seed: u64
+        ) {
+            let pool = pool(&chunks);
+            prop_assume!(!pool.is_empty());
+            let (mut batch, spec) = (Batch::default(), Spec::new(2, 1));
+            batch.reset(&spec);
+            pool.sample_into(rows, &mut Seed::new(seed).rng(), &mut batch);
+            let (all, mut rng) = (listed(&pool), Seed::new(seed).rng());
+            prop_assert_eq!(batch.len(), rows);
+            for row in 0..rows {
+                let (number, window, step) = all[rng.random_range(0..all.len() as u64) as usize];
+                let chunk = pool.chunks().find(|chunk| chunk.number() == number).unwrap();
+                prop_assert_eq!(batch.sources[row], chunk.source(window, step));
+                prop_assert_eq!(batch.row(row), chunk.windows().transition(window, step));
+            }
+        }
+
+        #[test]
         fn every_transition_is_found_once_and_in_order(
-            chunks in prop::collection::vec(prop::collection::vec(1..=5u32, 0..6), 0..8), keep in 0..60u64
+            chunks in prop::collection::vec(lengths(), 0..40), keep in 0..120u64
         ) {
             let mut pool = pool(&chunks);
             let total = pool.generated();
@@ -331,13 +417,7 @@ mod tests {
                 let (chunk, window, step) = pool.locate(n);
                 (chunk.number(), window, step)
             }).collect();
-            let mut expected = Vec::new();
-            for chunk in pool.chunks() {
-                for (window, &length) in chunk.windows().lengths.iter().enumerate() {
-                    expected.extend((0..length as usize).map(|step| (chunk.number(), window, step)));
-                }
-            }
-            prop_assert_eq!(found, expected);
+            prop_assert_eq!(found, listed(&pool));
         }
     }
 

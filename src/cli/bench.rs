@@ -265,6 +265,7 @@ fn memory_mb(line: &str) -> Option<f64> {
 /// Normal numbers in episodes of 1000 transitions: an update costs the same whatever they are.
 fn random_data(rows: usize) -> Result<Dataset> {
     let mut builder = Dataset::builder(Spec::new(OBS_DIM, ACTION_DIM));
+    builder.reserve(rows);
     let mut rng = Seed::new(0).fork("bench", 0).rng();
     let mut numbers = [0.0; 2 * OBS_DIM + ACTION_DIM + 1];
     for row in 0..rows {
