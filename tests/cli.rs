@@ -75,9 +75,19 @@ fn what_is_suggested_can_be_given_to_train() {
 fn every_subcommand_helps_with_examples() {
     let folder = tempfile::tempdir().unwrap();
     let all = run(gta(folder.path(), &["--help"]), 0);
-    for name in
-        ["quickstart", "collect", "inspect", "train", "augment", "quality", "run", "compare", "report", "doctor"]
-    {
+    for name in [
+        "quickstart",
+        "collect",
+        "fetch",
+        "inspect",
+        "train",
+        "augment",
+        "quality",
+        "run",
+        "compare",
+        "report",
+        "doctor",
+    ] {
         assert!(text(&all.stdout).contains(&format!("\n  {name} ")), "{name}");
         let help = run(gta(folder.path(), &[name, "--help"]), 0);
         let help = text(&help.stdout);

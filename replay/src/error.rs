@@ -45,6 +45,26 @@ pub enum Error {
         /// What was expected and what was found.
         why: String,
     },
+    /// A dataset whose id is known, or may be, and that is not on this machine.
+    #[error("'{id}' is not on this machine: {}; `{get}` gets it", looked_for(looked))]
+    Absent {
+        /// Its id.
+        id: String,
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+        /// The command that gets it.
+        get: String,
+    },
+    /// A name that is neither that of a file or folder nor the id of a dataset.
+    #[error("'{id}' is neither a file or folder nor the id of a dataset: {}{}", looked_for(looked), meant(near))]
+    Unknown {
+        /// The name.
+        id: String,
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+        /// Ids that may have been meant, the likeliest first.
+        near: Vec<String>,
+    },
     /// Sampling from a buffer that holds nothing.
     #[error("the buffer is empty: nothing to sample")]
     Empty,
@@ -56,4 +76,22 @@ pub enum Error {
         /// The failure.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+/// `looked for A and B`.
+fn looked_for(places: &[PathBuf]) -> String {
+    match places {
+        [] => "there is no folder to look in".into(),
+        places => {
+            format!("looked for {}", places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(" and "))
+        }
+    }
+}
+
+/// `; did you mean 'A' or 'B'?`, or nothing.
+pub(crate) fn meant(near: &[String]) -> String {
+    match near {
+        [] => String::new(),
+        near => format!("; did you mean '{}'?", near.join("' or '")),
+    }
 }

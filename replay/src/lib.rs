@@ -4,6 +4,7 @@
 //! into a [`Batch`] of transitions or cut into [`Windows`] of consecutive rows. Terminated and truncated stay apart
 //! from file to batch, and nothing crosses an episode's end.
 //! [`formats`] reads and writes D4RL and Minari files; [`ReplayBuffer`] grows; a [`Sampler`] says what is drawn next.
+//! [`catalog`] finds datasets by id, and the module `fetch` downloads them, where the feature `fetch` is on.
 //!
 //! ```no_run
 //! use replay::{Replay, Seed, WindowIndex};
@@ -23,9 +24,12 @@ mod ahead;
 mod batch;
 mod buffer;
 mod builder;
+pub mod catalog;
 mod columns;
 mod dataset;
 mod error;
+#[cfg(feature = "fetch")]
+pub mod fetch;
 pub mod formats;
 mod moments;
 mod pages;
@@ -40,6 +44,7 @@ pub use ahead::{ask_for, gather};
 pub use batch::{Batch, Source, Transition};
 pub use buffer::{Eviction, ReplayBuffer};
 pub use builder::DatasetBuilder;
+pub use catalog::D4rlDataset;
 pub use columns::Columns;
 pub use dataset::{Dataset, Ending, Episode, States};
 pub use error::{Error, Result};

@@ -1,6 +1,8 @@
 //! What can be typed. Nothing here is checked beyond its form: each subcommand makes its own plan of it.
 
 mod experiments;
+#[cfg(feature = "fetch")]
+mod fetch;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use gta::native::DeviceChoice;
 
 use super::settings::Assignment;
 pub use experiments::{BenchArgs, BenchGroup, CompareArgs, ReportArgs, RunArgs};
+#[cfg(feature = "fetch")]
+pub use fetch::FetchArgs;
 
 /// Adds generated sub-trajectories to offline reinforcement-learning datasets, by Generative Trajectory Augmentation.
 ///
@@ -60,6 +64,8 @@ pub struct ConsoleArgs {
 pub enum Command {
     Quickstart(QuickstartArgs),
     Collect(CollectArgs),
+    #[cfg(feature = "fetch")]
+    Fetch(FetchArgs),
     Inspect(InspectArgs),
     Suggest(SuggestArgs),
     Train(TrainArgs),
@@ -149,15 +155,19 @@ pub struct CollectArgs {
 
 /// Say what is in a dataset: a D4RL file or a Minari folder.
 ///
-/// Prints what was read and what was odd about it, and what its numbers look like.
+/// Prints what was read and what was odd about it, and what its numbers look like. As everywhere where a dataset is asked
+/// for, its id will do: those of D4RL are looked for in $D4RL_DATASET_DIR or ~/.d4rl/datasets, those of Minari in
+/// $MINARI_DATASETS_PATH or ~/.minari/datasets. A path that exists wins.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   gta inspect halfcheetah_medium-v2.hdf5
+  gta inspect halfcheetah-medium-v2       # D4RL's, by its id
+  gta inspect mujoco/hopper/medium-v0     # Minari's
   gta inspect ~/.minari/datasets/mujoco/hopper/medium-v0
   gta inspect original.hdf5 --json | jq .report.returns")]
 pub struct InspectArgs {
-    /// D4RL file, or Minari folder.
+    /// D4RL file, Minari folder, or the id of either.
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
 }
@@ -173,7 +183,7 @@ Examples:
   gta suggest mine.hdf5 --env Hopper-v4
   gta suggest mine.hdf5 --json | jq .suggestion.measured")]
 pub struct SuggestArgs {
-    /// D4RL file, or Minari folder.
+    /// D4RL file, Minari folder, or the id of either.
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
     /// The task, whose reference returns say how good the data is [default: what the file or its name says]
@@ -230,7 +240,7 @@ Examples:
   gta train original.hdf5 --out runs/cheetah --steps 50000 --set augment.guide.horizon=15
   gta train hopper_medium-v2.hdf5 --out runs/hopper --preset paper --device cuda:0")]
 pub struct TrainArgs {
-    /// D4RL file, or Minari folder.
+    /// D4RL file, Minari folder, or the id of either.
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
     /// Folder for settings and checkpoint.
@@ -274,7 +284,7 @@ Examples:
       --repair split --most-error 0.02
   gta augment original.hdf5 --folder runs/cheetah --out sure.hdf5 --transitions 100000 --ensemble 0.9")]
 pub struct AugmentArgs {
-    /// D4RL file, or Minari folder.
+    /// D4RL file, Minari folder, or the id of either.
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
     /// Folder of the model and of what was generated; see `gta train`.
@@ -323,7 +333,7 @@ Examples:
   gta quality original.hdf5 augmented.hdf5 --env HalfCheetah-v4 --windows 1000 --picture quality.svg
   gta quality original.hdf5 generated.hdf5 --env HalfCheetah-v4 --csv > quality.csv")]
 pub struct QualityArgs {
-    /// The original data: D4RL file, or Minari folder.
+    /// The original data: D4RL file, Minari folder, or the id of either.
     #[arg(value_name = "ORIGINAL")]
     pub original: PathBuf,
     /// What to judge: generated or augmented data.

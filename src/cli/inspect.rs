@@ -6,7 +6,7 @@ use anyhow::Result;
 use gta::envs::ReferenceReturns;
 use gta::eval::{Summary, Table};
 use gta::replay::formats::{self, LoadReport};
-use gta::replay::{Dataset, WindowIndex};
+use gta::replay::{D4rlDataset, Dataset, WindowIndex};
 use serde::Serialize;
 use serde_json::json;
 
@@ -43,8 +43,10 @@ impl Plan {
 
 /// What scores of a file refer to, by the task that it names, or by its own name.
 pub(super) fn references(report: &LoadReport) -> Option<ReferenceReturns> {
-    let stem = report.path.file_stem().map(|s| s.to_string_lossy().into_owned());
-    report.provenance.get("env").map(str::to_owned).or(stem).and_then(|name| ReferenceReturns::of(&name))
+    let stem = || report.path.file_stem().map(|s| s.to_string_lossy().into_owned());
+    // The names of some of D4RL's files do not tell the task, or tell another: AntMaze's begin with `Ant`.
+    let id = || D4rlDataset::of_file(&report.path).map(|dataset| dataset.id().to_owned());
+    report.provenance.get("env").map(str::to_owned).or_else(id).or_else(stem).and_then(|n| ReferenceReturns::of(&n))
 }
 
 /// What the numbers of a dataset look like.

@@ -10,6 +10,8 @@ mod collect;
 mod compare;
 mod comparison;
 mod doctor;
+#[cfg(feature = "fetch")]
+mod fetch;
 mod inspect;
 mod output;
 mod progress;
@@ -73,6 +75,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
     let done = match cli.command {
         Command::Quickstart(args) => carry_out!(quickstart::QuickstartPlan, args),
         Command::Collect(args) => carry_out!(collect::Plan, args),
+        #[cfg(feature = "fetch")]
+        Command::Fetch(args) => carry_out!(fetch::Plan, args),
         Command::Inspect(args) => carry_out!(inspect::Plan, args),
         Command::Suggest(args) => carry_out!(suggest::Plan, args),
         Command::Train(args) => carry_out!(train::Plan, args),

@@ -126,7 +126,8 @@ impl RunConfig {
     fn parse_with(path: &Path, text: &str, changes: &[Change]) -> Result<(Self, Written)> {
         let written = Written::parse(&path.display().to_string(), text, changes)?;
         let word = |key: &str| written.get(key).and_then(|value| value.as_str().map(str::to_owned));
-        let id = word("dataset.id");
+        let of_path = || word("dataset.path").filter(|path| replay::D4rlDataset::of(path).is_some());
+        let id = word("dataset.id").or_else(of_path);
         let agent = word("agent.kind").ok_or_else(|| written.wrong("agent.kind", "is missing"))?;
         // Where data has no id, the task tells the domain.
         let domain = id.clone().or_else(|| word("env")).unwrap_or_default();
@@ -204,6 +205,8 @@ pub(super) fn drop_nulls(value: &mut Value) {
     if let Some(fields) = value.as_object_mut() {
         fields.retain(|_, field| !field.is_null());
         fields.values_mut().for_each(drop_nulls);
+    } else if let Some(values) = value.as_array_mut() {
+        values.iter_mut().for_each(drop_nulls);
     }
 }
 

@@ -3,21 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use envs::{Collect, EnvId, ReferenceReturns};
-use replay::formats::{self, LoadReport, minari};
-use replay::{Dataset, DatasetBuilder};
+use replay::formats::{self, LoadReport};
+use replay::{Dataset, DatasetBuilder, catalog};
 use serde::{Deserialize, Serialize};
 
 use crate::eval::{mean, references};
 use crate::{Behaviour, Recording, Result};
 
-/// Where the data comes from: `path`, `collect`, or `id` alone, which is looked for where D4RL and Minari keep theirs.
+/// Where the data comes from: `path`, `collect`, or `id` alone, which is looked for where D4RL and Minari keep theirs
+/// (see [`catalog`]).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// D4RL or Minari id, such as `halfcheetah-medium-v2`: names the data in tables, and picks published settings of
     /// agents and the returns that scores refer to.
     pub id: Option<String>,
-    /// D4RL file, or Minari folder.
+    /// D4RL file, Minari folder, or the id of either, which then also serves as `id`.
     pub path: Option<PathBuf>,
     /// A recording to be made by the simulator.
     pub collect: Option<CollectConfig>,
@@ -31,7 +32,7 @@ pub struct DataConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Addition {
-    /// D4RL file, or Minari folder.
+    /// D4RL file, Minari folder, or the id of either.
     pub path: PathBuf,
     /// Only its first so many transitions, in whole episodes.
     pub transitions: Option<usize>,
@@ -76,37 +77,41 @@ impl DataConfig {
     /// Where the data is to come from; fails where that is not there.
     pub(super) fn source(&self, env: EnvId) -> Result<DataSource, Missing> {
         let missing = |key, why| Err(Missing { key, why });
-        if let Some(Addition { path, .. }) = self.add.iter().find(|added| !added.path.exists()) {
-            return missing("dataset.add", format!("there is no file or folder {}", path.display()));
+        let found = |key, place: replay::Result<PathBuf>| match place {
+            Ok(path) => Ok(DataSource::File(path)),
+            Err(error) => Err(Missing { key, why: error.to_string() }),
+        };
+        for added in &self.add {
+            found("dataset.add", catalog::locate(&added.path))?;
         }
         if self.transitions == Some(0) || self.add.iter().any(|added| added.transitions == Some(0)) {
             return missing("dataset", "transitions must be at least 1".into());
         }
         match (&self.path, &self.collect, &self.id) {
             (Some(_), Some(_), _) => missing("dataset.collect", "a path is given too; one of them is enough".into()),
-            (Some(path), None, _) if path.exists() => Ok(DataSource::File(path.clone())),
-            (Some(path), None, _) => missing("dataset.path", format!("there is no file or folder {}", path.display())),
+            (Some(path), None, _) => found("dataset.path", catalog::locate(path)),
             (None, Some(collect), _) => match collect.recording(env) {
                 Ok(recording) => Ok(DataSource::Recording(recording)),
                 Err(why) => missing("dataset.collect", why),
             },
-            (None, None, Some(id)) => {
-                let places = places(id);
-                match places.iter().find(|place| place.exists()) {
-                    Some(place) => Ok(DataSource::File(place.clone())),
-                    None => {
-                        let list = places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
-                        missing("dataset.id", format!("is not on this machine; give dataset.path (looked for {list})"))
-                    }
-                }
-            }
+            (None, None, Some(id)) => found("dataset.id", catalog::locate_id(id)),
             (None, None, None) => missing("dataset", "give one of path, collect and id".into()),
         }
     }
 
+    /// The id of the data, where it has one.
+    pub fn known_id(&self) -> Option<&str> {
+        let path = || self.path.as_deref().filter(|path| catalog::is_id(path)).and_then(Path::to_str);
+        self.id.as_deref().or_else(path)
+    }
+
     /// The data's name in tables: parts of a set and sets with additions have other names than the set.
     pub fn name(&self, env: EnvId) -> String {
-        let of_file = |path: &Path| path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let of_file = |path: &Path| {
+            let own =
+                if catalog::is_id(path) { path.as_os_str() } else { path.file_stem().unwrap_or(path.as_os_str()) };
+            own.to_string_lossy().into_owned()
+        };
         let part = |name: String, transitions: Option<usize>| match transitions {
             Some(transitions) => format!("{name}, first {transitions}"),
             None => name,
@@ -148,21 +153,6 @@ impl CollectConfig {
     }
 }
 
-/// Where a dataset of this id may lie: in D4RL's cache (whose file names replace all dashes of the gym tasks but the
-/// version's) and in Minari's.
-fn places(id: &str) -> Vec<PathBuf> {
-    let mut places = Vec::new();
-    let own = std::env::var_os("D4RL_DATASET_DIR").map(PathBuf::from);
-    let home = || std::env::home_dir().map(|home| home.join(".d4rl/datasets"));
-    if let Some(folder) = own.or_else(home) {
-        let (stem, version) = id.rsplit_once("-v").unwrap_or((id, "0"));
-        places.push(folder.join(format!("{}-v{version}.hdf5", stem.replace('-', "_"))));
-        places.push(folder.join(format!("{id}.hdf5")));
-    }
-    places.extend(minari::root().map(|root| root.join(id)));
-    places
-}
-
 /// A dataset and what is known of it.
 #[derive(Clone, Debug)]
 pub struct Data {
@@ -184,7 +174,7 @@ impl Data {
         progress: &(dyn Fn(usize, usize) + Sync),
     ) -> Result<Self> {
         let name = config.name(env);
-        let id = config.id.as_deref();
+        let id = config.known_id();
         let (mut dataset, report, references) = match source {
             DataSource::File(path) => {
                 let (dataset, report) = formats::open(path)?;

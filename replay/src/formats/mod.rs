@@ -3,7 +3,7 @@
 //! [`open`] reads any of them. Nothing is dropped or changed silently: every reader returns a [`LoadReport`] beside the
 //! dataset. Every writer replaces its target at the end and at once: a failure leaves what was there before.
 
-mod checksum;
+pub(crate) mod checksum;
 pub mod d4rl;
 mod h5;
 pub mod minari;
@@ -11,12 +11,12 @@ mod provenance;
 mod replace;
 mod report;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use provenance::Provenance;
 pub use report::{Format, LoadReport, Oddity, Spread};
 
-use crate::{Dataset, Error, Result};
+use crate::{Dataset, Result, catalog};
 
 /// Differences between a next observation and the following row's observation above this are a state jump.
 const JUMP: f32 = 1e-6;
@@ -26,12 +26,18 @@ fn differ(a: &[f32], b: &[f32], tolerance: f32) -> bool {
     a.iter().zip(b).any(|(x, y)| (x - y).abs() > tolerance)
 }
 
-/// Reads a D4RL HDF5 file, or a Minari dataset from its folder, its `data` folder or its `main_data.hdf5`.
+/// The folder of a library's datasets: what `variable` says, else `datasets` in its `hidden` folder of the home folder.
+fn kept_in(variable: &str, hidden: &str) -> Option<PathBuf> {
+    let home = || std::env::home_dir().map(|home| home.join(hidden).join("datasets"));
+    std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from).or_else(home)
+}
+
+/// Reads a D4RL HDF5 file, or a Minari dataset from its folder, its `data` folder or its `main_data.hdf5`; either also
+/// by its id, which [`catalog::locate`] looks for on this machine. A path that exists wins.
 ///
-/// Fails as [`d4rl::read`] and [`minari::read`] do.
-pub fn open(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
-    let path = path.as_ref();
-    let metadata = std::fs::metadata(path).map_err(|source| Error::Io { path: path.into(), source })?;
+/// Fails as [`catalog::locate`], [`d4rl::read`] and [`minari::read`] do.
+pub fn open(name: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
+    let path = catalog::locate(name)?;
     let is_minari_file = path.file_name().is_some_and(|name| name == minari::DATA_FILE);
-    if metadata.is_dir() || is_minari_file { minari::read(path) } else { d4rl::read(path) }
+    if path.is_dir() || is_minari_file { minari::read(&path) } else { d4rl::read(&path) }
 }

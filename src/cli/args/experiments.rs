@@ -172,7 +172,7 @@ A file:
   label = \"GTA, mu 0.25\"
   settings.mu = 0.25")]
 pub struct ReportArgs {
-    /// D4RL files, or Minari folders.
+    /// D4RL files, Minari folders, or ids of either.
     #[arg(value_name = "DATA", required = true)]
     pub data: Vec<PathBuf>,
     /// Settings as a TOML file: sizes, and an [[augmentation]] for each column.

@@ -59,6 +59,8 @@ fn the_resolved_file_gives_the_same_run() {
     let again = RunConfig::parse(Path::new("b/config.toml"), &text, &[]).unwrap();
     assert_eq!(again, config, "{text}");
     assert_eq!(again.difference(&config), None);
+    let mixed = parse(&SMALL.replace("\n[augmentation]", "dataset.add = [{ path = 'x' }]\n[augmentation]")).unwrap();
+    assert_eq!(parse(&mixed.to_toml()).unwrap(), mixed);
     let other = parse(&SMALL.replace("0.25", "0.5")).unwrap();
     let difference = other.difference(&config).unwrap();
     assert!(difference.contains("augmentation.settings.mu is 0.25 there and 0.5 here"), "{difference}");
@@ -111,6 +113,19 @@ fn a_missing_dataset_names_the_line_it_is_asked_for_in() {
     let message = error("agent.kind = 'td3_bc'\nenv = 'hopper'");
     assert!(message.contains("run.toml: 'dataset'"), "{message}");
     assert!(RunConfig::read(&folder.path().join("none.toml"), &[]).unwrap_err().to_string().contains("none.toml"));
+}
+
+#[test]
+fn an_id_in_the_place_of_a_path_is_an_id() {
+    let by_path = parse("agent.kind = 'td3_bc'\ndataset.path = 'hopper-medium-v2'").unwrap();
+    let by_id = parse("agent.kind = 'td3_bc'\ndataset.id = 'hopper-medium-v2'").unwrap();
+    assert_eq!((by_path.env, &by_path.agent), (by_id.env, &by_id.agent));
+    assert_eq!(by_path.dataset.known_id(), Some("hopper-medium-v2"));
+    assert_eq!(by_path.dataset.name(by_path.env), by_id.dataset.name(by_id.env));
+    let minari = parse("env = 'hopper'\nagent.kind = 'bc'\ndataset.path = 'mujoco/hopper/absent-v0'").unwrap();
+    assert_eq!(minari.dataset.name(minari.env), "mujoco/hopper/absent-v0");
+    let file = parse("env = 'hopper'\nagent.kind = 'bc'\ndataset.path = 'some/hopper-medium-v2.hdf5'").unwrap();
+    assert_eq!((file.dataset.known_id(), file.dataset.name(file.env).as_str()), (None, "hopper-medium-v2"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use envs::EnvId;
 use replay::formats::{self, LoadReport};
-use replay::{Dataset, Seed};
+use replay::{Dataset, Seed, catalog};
 
 use super::super::data::check_task;
 use super::config::folder_name;
@@ -29,11 +29,12 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads a D4RL file or a Minari folder. The task is what the file says, else what its name says, else `env`.
+    /// Reads a D4RL file or a Minari folder, by its path or its id. The task is what the file says, else what its name says, else `env`.
     ///
     /// # Errors
     /// Where it cannot be read; [`Error::Run`] where its task is not known or cannot be that.
     pub fn open(path: &Path, env: Option<EnvId>) -> Result<Self> {
+        let path = &catalog::locate(path)?;
         let (dataset, report) = formats::open(path)?;
         let own = report.provenance.get("dataset_id").map(str::to_owned);
         // A folder's name has no ending: `medium-v0.1` is all of it.

@@ -32,8 +32,16 @@ mod states;
 mod successors;
 mod write;
 
+use std::path::PathBuf;
+
 pub use read::read;
 pub use write::write;
 
 /// Where our own files keep the row after each episode, below `metadata`.
 const EPISODE_ENDS: &str = "episode_ends";
+
+/// The folder where the D4RL library keeps its datasets: `$D4RL_DATASET_DIR`, or `.d4rl/datasets` in the home folder;
+/// `None` where neither is known.
+pub fn root() -> Option<PathBuf> {
+    super::kept_in("D4RL_DATASET_DIR", ".d4rl")
+}

@@ -2,6 +2,11 @@
 
 use crate::{Error, Result};
 
+/// Whether `text` has the form of an id.
+pub(crate) fn is_id(text: &str) -> bool {
+    check(text).is_ok()
+}
+
 /// Fails unless `id` is `<namespace>/<name>-v<version>` as the library reads it; the namespace may be missing or nested.
 pub(super) fn check(id: &str) -> Result<()> {
     let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');

@@ -23,6 +23,7 @@ mod write;
 
 use std::path::PathBuf;
 
+pub(crate) use id::is_id;
 pub use read::read;
 pub use write::write;
 
@@ -34,6 +35,5 @@ const METADATA_FILE: &str = "metadata.json";
 /// The folder where the Minari library keeps its datasets: `$MINARI_DATASETS_PATH`, or `.minari/datasets` in the home
 /// folder; `None` where neither is known.
 pub fn root() -> Option<PathBuf> {
-    let home = || std::env::home_dir().map(|home| home.join(".minari").join("datasets"));
-    std::env::var_os("MINARI_DATASETS_PATH").map(PathBuf::from).or_else(home)
+    super::kept_in("MINARI_DATASETS_PATH", ".minari")
 }
