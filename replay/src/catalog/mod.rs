@@ -1,6 +1,6 @@
 //! Datasets by id: which there are, and where their files lie on this machine.
 //!
-//! Wherever data is opened ([`formats::open`](crate::formats::open), [`D4rlDataset::open`]), an id serves as well as a
+//! Wherever data is opened ([`formats::open`], [`D4rlDataset::open`]), an id serves as well as a
 //! path, and a path that exists wins:
 //!
 //! | id | looked for in | as |
@@ -100,13 +100,12 @@ impl Folders {
         let (known, namespace) = (D4rlDataset::of(id), id.contains('/'));
         let mut places = Vec::new();
         if let Some(folder) = self.d4rl.as_ref().filter(|_| !namespace && !id.is_empty()) {
-            places.push(match known {
-                Some(dataset) => folder.join(dataset.file_name()),
+            places.extend(match known {
+                Some(dataset) => Some(folder.join(dataset.file_name())),
                 // The files of the gym tasks have underscores for all dashes but the version's.
-                None => {
-                    let (stem, version) = id.rsplit_once("-v").unwrap_or((id, "0"));
-                    folder.join(format!("{}-v{version}.hdf5", stem.replace('-', "_")))
-                }
+                None => id
+                    .rsplit_once("-v")
+                    .map(|(stem, version)| folder.join(format!("{}-v{version}.hdf5", stem.replace('-', "_")))),
             });
             places.push(folder.join(format!("{id}.hdf5")));
             places.dedup();
