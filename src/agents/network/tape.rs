@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::host::Back;
 use super::{Critics, Mlp};
@@ -109,7 +109,7 @@ impl<'a> Tape<'a> {
 #[cfg(test)]
 mod tests {
     use replay::Seed;
-    use tch::{Device, nn::VarStore};
+    use tch::{Device, Kind, nn::VarStore};
 
     use super::*;
     use crate::agents::network::{Draws, sizes};

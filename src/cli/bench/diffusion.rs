@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::ValueEnum;
-use gta::augment::{AugmentConfig, Augmented, Blueprint, Generator, Guide, Pacing};
+use gta::augment::{AugmentConfig, Augmented, Blueprint, FilterConfig, Generator, Guide, Pacing};
 use gta::baselines::Repeat;
 use gta::diffusion::{Guidance, GuidanceKind, Solver, Trainer};
 use gta::method::{Lesson, Method};
@@ -127,6 +127,10 @@ pub(super) fn pool(plan: &Plan, show: &Show) -> Result<()> {
         let mut config = GtaConfig::default();
         config.trainer.steps = 1;
         config.augment.workers = NonZeroUsize::new(workers);
+        // What an untrained model makes costs as much as any other, and is counted whatever it looks like.
+        let all = Some(f32::INFINITY);
+        config.augment.filter =
+            FilterConfig { action_tolerance: f32::INFINITY, observation_margin: all, reward_margin: all };
         let chunk = (config.augment.chunk_windows * config.guide().horizon) as u64;
         config.augment.pacing = Pacing { ahead: u64::MAX, target: u64::MAX, ..Pacing::default() };
         let mut buffer = GtaBuffer::builder(data).config(config).device(device).build()?;
