@@ -44,7 +44,7 @@ impl Chunk {
         });
         let ends = ends.collect();
         let digest = digest(number, first, &windows, &positions, &starts);
-        let plain = plain(&windows.lengths, &positions, &starts);
+        let plain = plain(&windows, &positions, &starts);
         take_large_pages(&windows.values);
         Ok(Self { number, first, windows, positions, starts, ends, plain, rejections, amendments, digest })
     }
@@ -119,12 +119,13 @@ impl Chunk {
     }
 }
 
-/// Transitions of each window, where all have as many, none was left out and none taken apart: where a transition lies and what
-/// it is called then follows from its number alone.
-fn plain(lengths: &[u32], positions: &[u32], starts: &[u32]) -> Option<NonZeroU32> {
+/// Transitions of each window, where all have as many and none terminated, was left out or taken apart: where a transition lies,
+/// what it is called and how it ends then follows from its number alone.
+fn plain(windows: &Windows, positions: &[u32], starts: &[u32]) -> Option<NonZeroU32> {
+    let lengths = &windows.lengths;
     let even = lengths.first().copied().filter(|first| lengths.iter().all(|length| length == first));
     let whole = positions.iter().copied().eq(0..lengths.len() as u32) && starts.iter().all(|&start| start == 0);
-    even.filter(|_| whole).and_then(NonZeroU32::new)
+    even.filter(|_| whole && !windows.terminated.contains(&true)).and_then(NonZeroU32::new)
 }
 
 /// Fails unless all columns are as long as they should be and every window has 1 to `H` transitions.

@@ -51,11 +51,12 @@ impl Entry {
     fn transition(&self, window: usize, step: usize) -> (Transition<'_>, Source) {
         let chunk = &*self.chunk;
         match self.plain {
-            Some(length) if step + 1 < length.get() as usize => {
+            Some(length) => {
                 let source = Source::Generated { window: chunk.first + window as u64, step: step as u32 };
-                (chunk.windows.transition_inside(window, step), source)
+                let truncated = step + 1 == length.get() as usize;
+                (Transition { truncated, ..chunk.windows.transition_inside(window, step) }, source)
             }
-            _ => (chunk.windows.transition(window, step), chunk.source(window, step)),
+            None => (chunk.windows.transition(window, step), chunk.source(window, step)),
         }
     }
 }
@@ -216,11 +217,13 @@ mod tests {
         for (i, &length) in lengths.iter().enumerate() {
             windows.values.resize(windows.values.len() + 6 * spec.row_dim(), number as f32);
             windows.lengths.push(length);
-            windows.terminated.push(false);
+            windows.terminated.push(number % 3 == 2 && i == 0);
             windows.returns.push(0.0);
             windows.origins.push(i);
         }
-        let (positions, starts) = ((0..lengths.len() as u32).map(|i| 2 * i).collect(), vec![0; lengths.len()]);
+        // Of every other chunk no window was left out; one in three ends with the task.
+        let apart = 2 - number as u32 % 2;
+        let (positions, starts) = ((0..lengths.len() as u32).map(|i| apart * i).collect(), vec![0; lengths.len()]);
         let filtered = Filtered {
             windows,
             positions,
