@@ -35,7 +35,11 @@ pub fn column_moments<'a>(dim: usize, rows: impl Iterator<Item = &'a [f32]> + Cl
 /// assert_eq!(values, [-1.0, 0.0, 1.0, 2.0]);
 /// ```
 pub fn standardise(values: &mut [f32], mean: &[f32], std: &[f32]) {
-    assert!(mean.len() == std.len() && values.len() % mean.len().max(1) == 0, "rows of {} numbers", mean.len());
+    assert!(
+        mean.len() == std.len() && values.len().is_multiple_of(mean.len().max(1)),
+        "rows of {} numbers",
+        mean.len()
+    );
     if mean.is_empty() {
         return;
     }

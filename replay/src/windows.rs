@@ -151,16 +151,26 @@ impl Windows {
     pub fn transition(&self, index: usize, step: usize) -> Transition<'_> {
         let length = self.lengths[index] as usize;
         assert!(step < length, "step {step} of a window of {length} transitions");
-        let (o, a, d) = (self.obs_dim, self.action_dim, self.row_dim());
-        let rows = &self.window(index)[step * d..];
         let terminated = step + 1 == length && self.terminated[index];
+        let truncated = step + 1 == length && !terminated;
+        Transition { terminated, truncated, ..self.transition_inside(index, step) }
+    }
+
+    /// The same for a step that is known not to be the window's last, or beyond it: nothing but the row is read.
+    ///
+    /// # Panics
+    /// If there is no such window, or it has no room for such a step.
+    #[inline]
+    pub fn transition_inside(&self, index: usize, step: usize) -> Transition<'_> {
+        let (o, a, d) = (self.obs_dim, self.action_dim, self.row_dim());
+        let rows = &self.window(index)[step * d..][..d + o];
         Transition {
             observation: &rows[..o],
             action: &rows[o..o + a],
             reward: rows[o + a],
-            next_observation: &rows[d..d + o],
-            terminated,
-            truncated: step + 1 == length && !terminated,
+            next_observation: &rows[d..],
+            terminated: false,
+            truncated: false,
         }
     }
 

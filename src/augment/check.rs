@@ -8,7 +8,7 @@ use std::sync::Arc;
 use replay::Windows;
 use serde::{Deserialize, Serialize};
 
-use super::pool::well_formed;
+use super::chunk::well_formed;
 use super::{BoxError, Error};
 
 /// A check from outside, such as a physics oracle: says of each window whether to keep it, and may put it right.

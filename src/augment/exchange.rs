@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Amendments, Error, Failure, Pacing, Phase, Pool, Progress, Rejections, Status, Stop, Until, pool::Chunk};
+use super::{Amendments, Chunk, Error, Failure, Pacing, Phase, Pool, Progress, Rejections, Status, Stop, Until};
 
 /// So many chunks in a row without a single window kept mean that there will never be one.
 const FRUITLESS_CHUNKS: u64 = 16;

@@ -6,171 +6,13 @@ use std::slice;
 use std::sync::Arc;
 
 use rand::RngExt;
-use replay::{Batch, Rng, Source, Windows, ask_for, gather, take_large_pages};
+use replay::{Batch, Rng, Source, Transition, ask_for, gather};
 use sha2::{Digest, Sha256};
 
-use super::filter::Filtered;
-use super::{Amendments, Error, Rejections};
+use super::Chunk;
 
 /// Chunks looked at around the place where one is guessed to be, before it is searched for.
 const NEARBY: usize = 4;
-
-/// Windows generated together, never changed again.
-#[derive(Debug)]
-pub struct Chunk {
-    number: u64,
-    first: u64,
-    windows: Windows,
-    positions: Vec<u32>,
-    starts: Vec<u32>,
-    /// Transitions up to and including each window.
-    ends: Vec<u32>,
-    /// Transitions of each window, where all have as many: one is then found without a search.
-    even: Option<NonZeroU32>,
-    rejections: Rejections,
-    amendments: Amendments,
-    digest: [u8; 32],
-}
-
-impl Chunk {
-    /// Chunk `number`, whose first window, kept or not, has the number `first`.
-    ///
-    /// Fails where windows, positions and starts do not fit together or a length is not in `1..=H`.
-    pub fn new(number: u64, first: u64, filtered: Filtered) -> Result<Self, Error> {
-        let Filtered { windows, positions, starts, rejections, amendments } = filtered;
-        well_formed(&windows)?;
-        let places = positions.iter().zip(&starts);
-        if [positions.len(), starts.len()] != [windows.len(); 2] || !places.is_sorted_by(|a, b| a < b) {
-            let (count, places, starts) = (windows.len(), positions.len(), starts.len());
-            let why = format!("{places} increasing positions and {starts} starts for {count} windows");
-            return Err(Error::Malformed { why });
-        }
-        let ends = windows.lengths.iter().scan(0, |sum, &length| {
-            *sum += length;
-            Some(*sum)
-        });
-        let ends = ends.collect();
-        let even = windows.lengths.first().filter(|&first| windows.lengths.iter().all(|length| length == first));
-        let even = even.copied().and_then(NonZeroU32::new);
-        let digest = digest(number, first, &windows, &positions, &starts);
-        take_large_pages(&windows.values);
-        Ok(Self { number, first, windows, positions, starts, ends, even, rejections, amendments, digest })
-    }
-
-    /// Its number since the pool began.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Number of the first window asked for since the pool began. Rejected windows leave gaps in the numbers.
-    pub fn first(&self) -> u64 {
-        self.first
-    }
-
-    /// The windows kept; each one's `returns` is the return it was asked to have.
-    pub fn windows(&self) -> &Windows {
-        &self.windows
-    }
-
-    /// Number since the pool began of window `index` of [`windows`](Self::windows).
-    pub fn window_number(&self, index: usize) -> u64 {
-        self.first + u64::from(self.positions[index])
-    }
-
-    /// Where each window kept stood among those generated, increasing; the parts of one that a check took apart share its
-    /// place.
-    pub fn positions(&self) -> &[u32] {
-        &self.positions
-    }
-
-    /// At which step of the generated window each window kept begins: 0 unless a check took it apart.
-    pub fn starts(&self) -> &[u32] {
-        &self.starts
-    }
-
-    /// Generated windows of which anything was kept: those that a check took apart count once.
-    pub fn sources(&self) -> usize {
-        self.positions.chunk_by(|a, b| a == b).count()
-    }
-
-    /// Transitions held.
-    pub fn transitions(&self) -> u64 {
-        self.ends.last().copied().unwrap_or(0).into()
-    }
-
-    /// The windows that were not kept.
-    pub fn rejections(&self) -> Rejections {
-        self.rejections
-    }
-
-    /// What an external check changed of those kept.
-    pub fn amendments(&self) -> Amendments {
-        self.amendments
-    }
-
-    /// SHA-256 of the content.
-    pub fn digest(&self) -> &[u8; 32] {
-        &self.digest
-    }
-
-    /// Where transition `step` of window `index` comes from: window and step as they were generated.
-    #[inline]
-    fn source(&self, index: usize, step: usize) -> Source {
-        Source::Generated { window: self.window_number(index), step: self.starts[index] + step as u32 }
-    }
-
-    /// Window and step of transition `nth` of the chunk.
-    #[inline]
-    fn locate(&self, nth: u64) -> (usize, usize) {
-        if let Some(length) = self.even {
-            // A chunk's transitions are counted in 32 bits, and so divided in few cycles.
-            let nth = nth as u32;
-            return ((nth / length) as usize, (nth % length) as usize);
-        }
-        let window = self.ends.partition_point(|&end| u64::from(end) <= nth);
-        let before = if window == 0 { 0 } else { u64::from(self.ends[window - 1]) };
-        (window, (nth - before) as usize)
-    }
-}
-
-/// Fails unless all columns are as long as they should be and every window has 1 to `H` transitions.
-pub(super) fn well_formed(windows: &Windows) -> Result<(), Error> {
-    let (count, size) = (windows.len(), (windows.horizon() + 1) * windows.row_dim());
-    let lengths = [windows.values.len(), windows.terminated.len(), windows.returns.len(), windows.origins.len()];
-    if lengths != [count * size, count, count, count] {
-        let why = format!("columns of {lengths:?} entries for {count} windows of {size} numbers");
-        return Err(Error::Malformed { why });
-    }
-    match windows.lengths.iter().position(|&l| l == 0 || l as usize > windows.horizon()) {
-        None => Ok(()),
-        Some(i) => {
-            let why = format!("window {i} has {} transitions, not 1 to {}", windows.lengths[i], windows.horizon());
-            Err(Error::Malformed { why })
-        }
-    }
-}
-
-fn digest(number: u64, first: u64, windows: &Windows, positions: &[u32], starts: &[u32]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    let sizes = [windows.horizon(), windows.obs_dim(), windows.action_dim(), windows.len()].map(|n| n as u64);
-    [number, first].iter().chain(&sizes).for_each(|n| hash.update(n.to_le_bytes()));
-    hash.update(bytes(&windows.values, f32::to_le_bytes));
-    hash.update(bytes(&windows.lengths, u32::to_le_bytes));
-    hash.update(bytes(&windows.terminated, |t| [u8::from(t)]));
-    hash.update(bytes(&windows.returns, f32::to_le_bytes));
-    hash.update(bytes(&windows.origins, |o| (o as u64).to_le_bytes()));
-    hash.update(bytes(positions, u32::to_le_bytes));
-    // Whole windows have the digest they had before windows could be taken apart.
-    if starts.iter().any(|&start| start > 0) {
-        hash.update(bytes(starts, u32::to_le_bytes));
-    }
-    hash.finalize().into()
-}
-
-/// A column as little-endian bytes, the same on every machine.
-pub(super) fn bytes<T: Copy, const N: usize>(column: &[T], encode: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-    column.iter().flat_map(|&value| encode(value)).collect()
-}
 
 /// A contiguous run of chunks. Cloning shares the chunks.
 #[derive(Clone, Debug, Default)]
@@ -188,7 +30,35 @@ struct Entry {
     before: u64,
     /// Transitions put in up to and including this chunk.
     after: u64,
+    /// The chunk's, so that most often it need not be looked at to find a row.
+    plain: Option<NonZeroU32>,
     chunk: Arc<Chunk>,
+}
+
+impl Entry {
+    /// Window and step of transition `nth` of the chunk.
+    #[inline]
+    fn locate(&self, nth: u64) -> (usize, usize) {
+        match self.plain {
+            // A chunk's transitions are counted in 32 bits, which are divided in fewer cycles than 64.
+            Some(length) => ((nth as u32 / length) as usize, (nth as u32 % length) as usize),
+            None => self.chunk.locate(nth),
+        }
+    }
+
+    /// Transition `step` of window `window`, and where it comes from.
+    #[inline]
+    fn transition(&self, window: usize, step: usize) -> (Transition<'_>, Source) {
+        let chunk = &*self.chunk;
+        match self.plain {
+            Some(length) => {
+                let source = Source::Generated { window: chunk.first + window as u64, step: step as u32 };
+                let truncated = step + 1 == length.get() as usize;
+                (Transition { truncated, ..chunk.windows.transition_inside(window, step) }, source)
+            }
+            None => (chunk.windows.transition(window, step), chunk.source(window, step)),
+        }
+    }
 }
 
 impl Pool {
@@ -204,9 +74,9 @@ impl Pool {
     pub fn push(&mut self, chunk: Arc<Chunk>) {
         assert_eq!(chunk.number(), self.next, "number of the chunk put into the pool");
         self.next += 1;
-        let before = self.generated;
+        let (before, plain) = (self.generated, chunk.plain);
         self.generated += chunk.transitions();
-        self.entries.push_back(Entry { before, after: self.generated, chunk });
+        self.entries.push_back(Entry { before, after: self.generated, plain, chunk });
     }
 
     /// Takes out the oldest chunks as long as the others hold at least `keep` transitions.
@@ -266,14 +136,14 @@ impl Pool {
     pub fn locate(&self, nth: u64) -> (&Chunk, usize, usize) {
         let held = self.transitions();
         assert!(nth < held, "transition {nth} of {held}");
-        let (chunk, nth) = self.find(nth, held);
-        let (window, step) = chunk.locate(nth);
-        (chunk, window, step)
+        let (entry, nth) = self.find(nth, held);
+        let (window, step) = entry.locate(nth);
+        (&entry.chunk, window, step)
     }
 
-    /// The chunk of transition `nth` of the `held` ones, and which of its transitions it is.
+    /// The chunk with transition `nth` of the `held` ones, and which of its transitions that is.
     #[inline]
-    fn find(&self, nth: u64, held: u64) -> (&Chunk, u64) {
+    fn find(&self, nth: u64, held: u64) -> (&Entry, u64) {
         // Where it would be if all chunks held as much; rounding, too, is put right by the steps after it.
         let guess = (nth as f64 / held as f64 * self.entries.len() as f64) as usize;
         let (mut place, nth) = (guess.min(self.entries.len() - 1), nth + self.entries[0].before);
@@ -284,11 +154,11 @@ impl Pool {
             } else if nth >= entry.after {
                 place += 1;
             } else {
-                return (&entry.chunk, nth - entry.before);
+                return (entry, nth - entry.before);
             }
         }
         let entry = &self.entries[self.entries.partition_point(|entry| entry.after <= nth)];
-        (&entry.chunk, nth - entry.before)
+        (entry, nth - entry.before)
     }
 
     /// Appends `rows` transitions to `batch`, drawn uniformly from all held, with replacement.
@@ -298,24 +168,24 @@ impl Pool {
     pub fn sample_into<'a>(&'a self, rows: usize, rng: &mut Rng, batch: &mut Batch) {
         let held = self.transitions();
         let draw = || {
-            let (chunk, nth) = self.find(rng.random_range(0..held), held);
-            // What is needed to find the window in it.
-            ask_for(slice::from_ref(chunk));
-            (chunk, nth)
+            let (entry, nth) = self.find(rng.random_range(0..held), held);
+            // What is needed to find the row.
+            ask_for(slice::from_ref(&entry.chunk.windows));
+            (entry, nth)
         };
-        let ask = |(chunk, nth): (&'a Chunk, u64)| {
-            let (window, step) = chunk.locate(nth);
-            let (windows, dim) = (chunk.windows(), chunk.windows().row_dim());
+        let ask = |(entry, nth): (&'a Entry, u64)| {
+            let ((window, step), chunk) = (entry.locate(nth), &*entry.chunk);
+            let (windows, dim) = (&chunk.windows, chunk.windows.row_dim());
             // The row, and the observation of the one that follows.
             ask_for(&windows.window(window)[step * dim..][..dim + windows.obs_dim()]);
-            ask_for(&windows.lengths[window..=window]);
-            ask_for(&chunk.positions[window..=window]);
-            ask_for(&chunk.starts[window..=window]);
-            (chunk, window, step)
+            if entry.plain.is_none() {
+                ask_for(&windows.lengths[window..=window]);
+                ask_for(&chunk.positions[window..=window]);
+                ask_for(&chunk.starts[window..=window]);
+            }
+            (entry, window, step)
         };
-        gather(rows, batch, draw, ask, |(chunk, window, step)| {
-            (chunk.windows().transition(window, step), chunk.source(window, step))
-        });
+        gather(rows, batch, draw, ask, |(entry, window, step)| entry.transition(window, step));
     }
 
     /// SHA-256, in hexadecimal, over the digests of the chunks held, in order: equal pools have equal hashes.
@@ -334,8 +204,10 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use replay::{Seed, Spec};
+    use replay::{Seed, Spec, Windows};
 
+    use super::super::filter::Filtered;
+    use super::super::{Amendments, Rejections};
     use super::*;
 
     /// A chunk of windows of the given lengths (horizon 5); every number in it is the chunk's.
@@ -345,11 +217,13 @@ mod tests {
         for (i, &length) in lengths.iter().enumerate() {
             windows.values.resize(windows.values.len() + 6 * spec.row_dim(), number as f32);
             windows.lengths.push(length);
-            windows.terminated.push(false);
+            windows.terminated.push(number % 3 == 2 && i == 0);
             windows.returns.push(0.0);
             windows.origins.push(i);
         }
-        let (positions, starts) = ((0..lengths.len() as u32).map(|i| 2 * i).collect(), vec![0; lengths.len()]);
+        // Of every other chunk no window was left out; one in three ends with the task.
+        let apart = 2 - number as u32 % 2;
+        let (positions, starts) = ((0..lengths.len() as u32).map(|i| apart * i).collect(), vec![0; lengths.len()]);
         let filtered = Filtered {
             windows,
             positions,

@@ -15,8 +15,10 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::Chunk;
+use super::chunk::bytes;
 use super::filter::Filtered;
-use super::pool::{Chunk, bytes, hex};
+use super::pool::hex;
 use super::{Error, Rejections};
 
 const FORMAT: u32 = 1;

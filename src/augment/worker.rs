@@ -18,10 +18,10 @@ use replay::Dataset;
 
 use super::error::catch;
 use super::exchange::Exchange;
-use super::pool::Chunk;
 use super::store::{Identity, Store, dataset_hash};
 use super::{
-    AugmentConfig, Blueprint, BoxError, Check, Error, Failure, Filter, Generator, Guide, Learner, Learning, Progress,
+    AugmentConfig, Blueprint, BoxError, Check, Chunk, Error, Failure, Filter, Generator, Guide, Learner, Learning,
+    Progress,
 };
 
 /// What is to be done.
@@ -216,7 +216,7 @@ impl Plant {
             let why = format!("asked for (B, H, O, A) = {asked:?}, the generator gave {given:?}");
             return Err(generating(Error::Malformed { why }.into()));
         }
-        super::pool::well_formed(&windows).map_err(|error| generating(error.into()))?;
+        super::chunk::well_formed(&windows).map_err(|error| generating(error.into()))?;
         let filtered = catch(|| self.filter.apply(windows));
         let filtered = filtered.map_err(|error| Failure::new("filtering generated windows", error))?;
         let chunk = Chunk::new(number, self.first(number), filtered).map_err(|error| generating(error.into()))?;

@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, Throughput};
+use criterion::{Criterion, Throughput};
 use gta::augment::{AugmentConfig, Augmented, Blueprint, Guide, Mixed, Pacing};
 use gta::baselines::Repeat;
 use gta::diffusion::{Condition, Guidance, Model, Solver, Trainer};
@@ -18,7 +18,7 @@ use gta::envs::{EnvId, Oracle, Queries, StatesRef};
 use gta::eval::{NearestIndex, SearchOptions};
 use gta::method::{Lesson, Method};
 use gta::native::{self, DeviceChoice};
-use gta::replay::{Batch, Dataset, Replay, Seed, Spec, Transition, WindowIndex, Windows, column_moments, fill_normal};
+use gta::replay::{Batch, Dataset, Replay, Seed, Spec, Transition, WindowIndex, Windows, fill_normal};
 use gta::{GtaBlueprint, GtaConfig};
 use tch::{Device, Kind, Tensor};
 
@@ -210,11 +210,11 @@ fn search(criterion: &mut Criterion) {
     const DIM: usize = OBS_DIM + ACTION_DIM;
     let mut group = criterion.benchmark_group("nearest");
     group.throughput(Throughput::Elements(QUERIES as u64));
+    let rows = LazyLock::new(|| normal("rows", FEWER_ROWS * DIM, 1.0));
     let index = LazyLock::new(|| {
-        let rows = normal("rows", FEWER_ROWS * DIM, 1.0);
         let options = SearchOptions { threads: std::num::NonZeroUsize::new(1), device: DeviceChoice::Cpu };
         let mut queries = normal("steps", QUERIES * DIM, 0.05);
-        queries.iter_mut().zip(&rows).for_each(|(step, near)| *step += near);
+        queries.iter_mut().zip(&*rows).for_each(|(step, near)| *step += near);
         (NearestIndex::new(&rows, DIM, None, options).expect("the rows are finite"), queries)
     });
     group.bench_function("search", |bencher| {
