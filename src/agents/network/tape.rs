@@ -90,7 +90,7 @@ impl<'a> Tape<'a> {
             let d_output = Tensor::f_run_backward(&[&along], &[&node.output], true, false)?;
             let d_input = tch::no_grad(|| (node.back)(&d_output[0], learns.then_some(&gradient), passes))?;
             if let Some(d_input) = d_input {
-                along = along + (&node.input * d_input).f_sum(loss.kind())?;
+                along = along.f_add(&(&node.input * d_input).f_sum(loss.kind())?)?;
             }
         }
         let by_hand = |weight: &Tensor| {
