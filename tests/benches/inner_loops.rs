@@ -40,6 +40,7 @@ const QUERIES: usize = 64;
 /// Normal numbers in episodes of 1000 transitions.
 fn random_data(rows: usize) -> Dataset {
     let mut builder = Dataset::builder(Spec::new(OBS_DIM, ACTION_DIM));
+    builder.reserve(rows);
     let mut numbers = [0.0; 2 * OBS_DIM + ACTION_DIM + 1];
     let mut rng = Seed::new(0).rng();
     for row in 0..rows {
