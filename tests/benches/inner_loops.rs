@@ -154,7 +154,6 @@ fn diffusion(criterion: &mut Criterion) {
     group.bench_function("learn", |bencher| {
         native::set_threads(1);
         let (model, x, noise, condition) = &*model;
-        let _guard = tch::no_grad_guard();
         bencher.iter(|| {
             let (output, pass) =
                 model.denoiser().learn(x, noise, Some(condition)).expect("the default has a way back of its own");
