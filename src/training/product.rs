@@ -1,7 +1,7 @@
 //! Products of f32 matrices in the host's memory.
 //!
 //! LibTorch leaves its own to MKL, which uses the widest vectors of Intel's processors only: on an AMD EPYC with AVX-512
-//! the kernels of `gemm` do 2.4 times as many (`examples/results/performance.md`), on one with AVX2 as many.
+//! the kernels of `gemm` make the compact network twice as fast (`examples/results/performance.md`). On one with AVX2 nobody measured.
 
 use gemm::Parallelism;
 use tch::{Device, Kind, Tensor};
