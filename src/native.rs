@@ -22,9 +22,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+mod alone;
 mod graph;
 mod report;
 
+pub(crate) use alone::{Alone, product_threads};
 pub(crate) use graph::Graphed;
 pub use graph::{GraphUse, graph_use, graphs, set_graphs};
 pub use report::{Gpu, Graphs, Library, Report, report};

@@ -62,6 +62,8 @@ pub(super) struct Bc {
 impl Algorithm for Bc {
     type Config = BcConfig;
 
+    const BY_HAND: bool = true;
+
     fn new(config: &BcConfig, start: &mut Start, obs_dim: usize, action_dim: usize) -> Result<Self> {
         let sizes = sizes(obs_dim, &config.hidden, action_dim);
         let actor = |init: &Initializer<'_>| Mlp::new(init, &sizes, Draws::PYTORCH);

@@ -250,6 +250,8 @@ impl Iql {
 impl Algorithm for Iql {
     type Config = IqlConfig;
 
+    const BY_HAND: bool = true;
+
     fn new(config: &IqlConfig, start: &mut Start, obs_dim: usize, action_dim: usize) -> Result<Self> {
         let (hidden, draws) = (&config.hidden, Draws::PYTORCH);
         let actor = |init: &Initializer<'_>| Actor {

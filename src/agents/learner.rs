@@ -13,6 +13,7 @@ use super::settings::Intake;
 use super::trained::{self, Part, Start};
 use super::units::Units;
 use super::{Actor, Agent, AgentConfig, Experience};
+use crate::native::Alone;
 use crate::{Error, Result};
 
 /// An algorithm: its networks and one update of them. [`Learner`] makes an [`Agent`] of it.
@@ -28,6 +29,9 @@ pub(super) trait Algorithm: Sized + Send + 'static {
 
     /// Whether it needs the data's actions in the next states.
     const NEXT_ACTIONS: bool = false;
+
+    /// Whether its networks run by hand on the host, so that little is left for LibTorch's threads.
+    const BY_HAND: bool = false;
 
     /// The name and settings it was built from.
     fn config(&self) -> (&'static str, AgentConfig);
@@ -103,6 +107,8 @@ impl<A: Algorithm> Agent for Learner<A> {
 
     fn update(&mut self, data: &mut dyn Experience) -> Result<()> {
         check_sizes(&self.units, data)?;
+        let by_hand = A::BY_HAND && self.device == Device::Cpu && self.kind == Kind::Float;
+        let _alone = by_hand.then(Alone::new);
         let mut rng = self.seed.fork("batch", self.updates).rng();
         data.sample_into(self.batch_size, &mut rng, &mut self.batch)?;
         let next = if A::NEXT_ACTIONS { Some(self.successors.of(&self.batch, data)?) } else { None };

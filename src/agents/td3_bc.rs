@@ -144,6 +144,8 @@ fn target_kind(rows: &Rows) -> Kind {
 impl Algorithm for Td3Bc {
     type Config = Td3BcConfig;
 
+    const BY_HAND: bool = true;
+
     fn new(config: &Td3BcConfig, start: &mut Start, obs_dim: usize, action_dim: usize) -> Result<Self> {
         let actor_sizes = sizes(obs_dim, &config.hidden, action_dim);
         let critic_sizes = sizes(obs_dim + action_dim, &config.hidden, 1);

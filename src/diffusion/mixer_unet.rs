@@ -2,13 +2,21 @@
 //! blocks MLP-Mixers over rows and over columns, with linear attention between them.
 //!
 //! Variables carry the names of the published network, so that its weights can be loaded.
+//!
+//! It is written down twice: as tensor operations, which run everywhere and which autograd can follow, and, for f32 on a
+//! processor with AVX2, by hand (`host.rs`), which is faster.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-use super::denoiser::at_least;
+mod columns;
+mod host;
+mod passes;
+
+use super::denoiser::{Pass, at_least};
 use super::embedding::Fourier;
 use super::{Condition, Denoiser};
+use crate::tensor::numbers;
 use crate::training::{Initializer, Layer};
 use crate::{Error, Result};
 
@@ -127,6 +135,13 @@ impl MixerUnet {
         };
         Tensor::cat(&[condition, noise], 1)
     }
+
+    /// The windows, `[B, T, D]`, from the last level's numbers.
+    fn write(&self, x: &Tensor) -> Tensor {
+        let (conv, norm, write) = &self.last;
+        let x = conv.conv(x, [1, 1], 1).group_norm(GROUPS, Some(&norm.weight), Some(&norm.bias), 1e-5, true).mish();
+        write.conv(&x, [1, 1], 0).squeeze_dim(1)
+    }
 }
 
 fn two_layers([first, second]: &[Layer; 2], x: &Tensor) -> Tensor {
@@ -142,22 +157,51 @@ impl Denoiser for MixerUnet {
         for level in &self.downs {
             x = level.forward(&x, &embedding);
             skips.push(x.shallow_clone());
-            if let Some(halve) = &level.resample {
-                x = halve.conv(&x, [2, 1], 1);
+            if let Some(layer) = &level.resample {
+                x = halve(layer, &x);
             }
         }
         let (first, attention, second) = &self.middle;
         x = second.forward(&attention.forward(&first.forward(&x, &embedding)), &embedding);
         for (level, skip) in self.ups.iter().zip(skips.iter().rev()) {
             x = level.forward(&Tensor::cat(&[&x, skip], 1), &embedding);
-            if let Some(Layer { weight, bias }) = &level.resample {
-                x = x.conv_transpose2d(weight, Some(bias), [2, 1], [1, 1], [0, 0], 1, [1, 1]);
+            if let Some(layer) = &level.resample {
+                x = double(layer, &x);
             }
         }
-        let (conv, norm, write) = &self.last;
-        let x = conv.conv(&x, [1, 1], 1).group_norm(GROUPS, Some(&norm.weight), Some(&norm.bias), 1e-5, true).mish();
-        write.conv(&x, [1, 1], 0).squeeze_dim(1)
+        self.write(&x)
     }
+
+    fn infer(&self, x: &Tensor, noise: &Tensor, condition: Option<&Condition>) -> Tensor {
+        if !host::can_run(x) {
+            return tch::no_grad(|| self.forward(x, noise, condition));
+        }
+        // As for any operation of LibTorch: shapes are the caller's, and were checked when the network was built.
+        self.by_hand(x, noise, condition, false).unwrap_or_else(|error| panic!("the U-Net: {error}")).0
+    }
+
+    fn learn<'a>(
+        &'a self,
+        x: &Tensor,
+        noise: &Tensor,
+        condition: Option<&Condition>,
+    ) -> Option<(Tensor, Box<dyn Pass + 'a>)> {
+        if !host::can_run(x) {
+            return None;
+        }
+        let run = self.by_hand(x, noise, condition, true).unwrap_or_else(|error| panic!("the U-Net: {error}"));
+        run.1.map(|pass| (run.0, Box::new(pass) as Box<dyn Pass>))
+    }
+}
+
+/// Half as many rows.
+fn halve(layer: &Layer, x: &Tensor) -> Tensor {
+    layer.conv(x, [2, 1], 1)
+}
+
+/// Twice as many rows.
+fn double(Layer { weight, bias }: &Layer, x: &Tensor) -> Tensor {
+    x.conv_transpose2d(weight, Some(bias), [2, 1], [1, 1], [0, 0], 1, [1, 1])
 }
 
 impl Level {
@@ -221,6 +265,11 @@ const HEADS: i64 = 4;
 const HEAD_DIM: i64 = 32;
 
 /// Linear attention over all rows and columns, after an instance normalisation, added to its input.
+///
+/// As published, queries, keys and values of every position are made, and from them what is read at every position. Nothing
+/// there depends on the position but softmax, so for each head `h` with weights `Q`, `K`, `V`, `O` (its part of `to_out`), all of
+/// it is `sum_h O_h V_h X softmax(K_h X)' Q_h X`: one `C x C` matrix for each window, times the normalised window `X` (`C x N`). That
+/// makes the same numbers, up to rounding, from a quarter of the products and of the memory.
 #[derive(Debug)]
 struct Attention {
     norm: Layer,
@@ -241,15 +290,44 @@ impl Attention {
 
     fn forward(&self, x: &Tensor) -> Tensor {
         let size = x.size();
+        let (batch, channels, inner) = (size[0], size[1], HEADS * HEAD_DIM);
         let (weight, bias) = (Some(&self.norm.weight), Some(&self.norm.bias));
-        let normed = x.instance_norm(weight, bias, None, None, true, 0.1, 1e-5, true);
-        let qkv = normed.conv2d(&self.to_qkv, None::<Tensor>, [1, 1], [0, 0], [1, 1], 1);
-        // [B, 3, heads, 32, T D]
-        let parts = qkv.view([size[0], 3, HEADS, HEAD_DIM, size[2] * size[3]]).unbind(1);
-        let [query, key, value] = parts.as_slice() else { unreachable!("three parts were asked for") };
-        let context = value.matmul(&key.softmax(-1, None::<Kind>).transpose(-2, -1));
-        let out = context.matmul(query).view([size[0], HEADS * HEAD_DIM, size[2], size[3]]);
-        self.to_out.conv(&out, [1, 1], 0) + x
+        let normed = x.instance_norm(weight, bias, None, None, true, 0.1, 1e-5, true).reshape([batch, channels, -1]);
+        let [query, key, value] = self.weights();
+        let attention = key.expand([batch, -1, -1], false).bmm(&normed).softmax(-1, None::<Kind>);
+        // [B, heads 32, C] as [heads, B 32, C]
+        let seen = attention.bmm(&normed.transpose(1, 2)).view([batch, HEADS, HEAD_DIM, channels]).transpose(0, 1);
+        let seen = seen.reshape([HEADS, -1, channels]);
+        let context = seen.bmm(&by_head(&value).transpose(1, 2));
+        // [heads, B 32, C] as [B, C, heads 32]
+        let written = context.bmm(&self.out_by_head()).view([HEADS, batch, HEAD_DIM, channels]).permute([1, 3, 0, 2]);
+        let map = written.reshape([-1, inner]).mm(&query).view([batch, channels, channels]);
+        let residual = x.reshape([batch, channels, -1]) + self.to_out.bias.unsqueeze(1);
+        residual.baddbmm(&map, &normed, 1.0, 1.0).view(size.as_slice())
+    }
+
+    /// Weights of queries, keys and values, `[heads 32, C]` each.
+    fn weights(&self) -> [Tensor; 3] {
+        let size = self.to_qkv.size();
+        let parts = self.to_qkv.view([3, size[0] / 3, size[1]]).unbind(0);
+        parts.try_into().expect("three parts were asked for")
+    }
+
+    /// The output's weight, `[heads, 32, C]`.
+    fn out_by_head(&self) -> Tensor {
+        self.to_out.weight.view([-1, HEADS, HEAD_DIM]).permute([1, 2, 0])
+    }
+}
+
+/// `[heads 32, C]` as `[heads, 32, C]`.
+fn by_head(weight: &Tensor) -> Tensor {
+    weight.view([HEADS, HEAD_DIM, -1])
+}
+
+impl Layer {
+    /// Weight and bias, in the host's memory.
+    fn numbers(&self) -> [&[f32]; 2] {
+        [numbers(&self.weight), numbers(&self.bias)]
     }
 }
 
@@ -266,7 +344,7 @@ mod tests {
         (store, network)
     }
 
-    fn normal(seed: u64, shape: &[i64]) -> Tensor {
+    pub(super) fn normal(seed: u64, shape: &[i64]) -> Tensor {
         let mut values = vec![0.0; shape.iter().product::<i64>() as usize];
         replay::fill_normal(&mut Seed::new(seed).rng(), &mut values);
         Tensor::from_slice(&values).view(shape)

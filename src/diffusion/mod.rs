@@ -26,6 +26,7 @@ mod residual_mlp;
 mod schedule;
 mod solver;
 mod trainer;
+mod vectors;
 mod window_mixer;
 
 pub use crate::training::{AdamW, AdamWConfig, Gradient, Layout, Parameters, RateSchedule, clip, norm};

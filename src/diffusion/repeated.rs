@@ -75,7 +75,7 @@ mod tests {
         let outputs = [None, Some(&Condition::new(value)), Some(&dropped)].map(|condition| {
             let output = repeated.infer(&x, &noise, condition);
             assert_eq!(output, network.infer(&x, &noise, condition));
-            assert_eq!(output, repeated.forward(&x, &noise, condition).detach());
+            assert_eq!(repeated.forward(&x, &noise, condition), network.forward(&x, &noise, condition));
             output
         });
         assert!(outputs[0] != outputs[1] && outputs[1] != outputs[2]);

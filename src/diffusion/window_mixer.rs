@@ -223,7 +223,9 @@ impl WindowMixer {
         condition: Option<&Condition>,
         keep: bool,
     ) -> (Tensor, Option<host::Record>) {
-        let (tokens, embedding) = (self.tokenize(x), self.embedding(noise, condition));
+        let embed = || self.embedding(noise, condition);
+        let embedding = if keep { tch::with_grad(embed) } else { tch::no_grad(embed) };
+        let tokens = tch::no_grad(|| self.tokenize(x));
         let size = tokens.size();
         let rows = tokens.view([size[0] * size[1], size[2]]);
         let run = host::forward(self, rows, embedding, keep);

@@ -140,6 +140,15 @@ impl Gradient {
         self.values.narrow(0, start as i64, length as i64).view(weight.size().as_slice())
     }
 
+    /// Has autograd write the gradients of `weights`, given that of `output`, which was made with gradients on.
+    pub(crate) fn trace(&self, output: &Tensor, d: &Tensor, weights: &[&Tensor]) -> Result<()> {
+        let along = tch::with_grad(|| (output * d).f_sum(tch::Kind::Float))?;
+        for (weight, part) in weights.iter().zip(Tensor::f_run_backward(&[along], weights, false, false)?) {
+            tch::no_grad(|| self.of(weight).f_copy_(&part))?;
+        }
+        Ok(())
+    }
+
     /// The vector, `[P]`.
     pub fn into_values(self) -> Tensor {
         self.values

@@ -61,7 +61,7 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Writes `a b` to `out`, `[a.rows, b.columns]` by rows, with as many threads as the caller gives LibTorch's operations.
+/// Writes `a b` to `out`, `[a.rows, b.columns]` by rows, with as many threads as the caller gives LibTorch's operations, or [`Alone`](native::Alone) has taken from these.
 /// The numbers do not depend on how many those are.
 ///
 /// # Panics
@@ -81,7 +81,7 @@ fn product(a: Matrix, b: Matrix, out: &mut [f32], add: bool) {
     let ((a_next, a_row), (b_next, b_row)) = (a.strides(), b.strides());
     let threads = match rows * inner * columns {
         work if work < WORTH_THREADS => Parallelism::None,
-        _ => match native::threads() {
+        _ => match native::product_threads() {
             1 => Parallelism::None,
             threads => Parallelism::Rayon(threads),
         },

@@ -8,6 +8,7 @@ use tch::{Kind, Tensor};
 use super::passes::{self, Along, Bias, BiasGradient, Modulation};
 use super::{MODULATIONS, WindowMixer};
 use crate::Result;
+use crate::diffusion::vectors;
 use crate::tensor::{has_numbers, numbers, numbers_mut};
 use crate::training::{Gradient, Layer, Matrix, multiply, times};
 
@@ -96,7 +97,7 @@ impl Side {
 
 /// Whether `x` is what this file works on.
 pub(super) fn can_run(x: &Tensor) -> bool {
-    has_numbers(x) && x.numel() > 0 && passes::supported()
+    has_numbers(x) && x.numel() > 0 && vectors::supported()
 }
 
 /// The network's output for `tokens` `[P B, R D]` and `embedding` `[B, E]`, and the record if it is asked for.
@@ -203,12 +204,7 @@ pub(super) fn backward(net: &WindowMixer, record: Record, d_output: &Tensor, gra
         Side::Channels.back(&net.modulation.weight, &d_modulation)?
     };
     // What gives the embedding is small and has several forms: autograd finds its way back.
-    let weights = net.embedding_weights();
-    let along = (embedding * d_embedding).f_sum(Kind::Float)?;
-    for (weight, part) in weights.iter().zip(Tensor::f_run_backward(&[along], &weights, false, false)?) {
-        gradient.of(weight).f_copy_(&part)?;
-    }
-    Ok(())
+    gradient.trace(&embedding, &d_embedding, &net.embedding_weights())
 }
 
 fn modulate_back(d: &Tensor, normed: &Normed, m: Modulation, dx: &mut Tensor, dm: &mut [f32], out: &mut Tensor) {
@@ -274,7 +270,7 @@ mod tests {
 
     #[test]
     fn by_hand_it_has_the_output_and_the_gradient_of_the_tensor_operations() {
-        if !passes::supported() {
+        if !vectors::supported() {
             return;
         }
         // Widths on both sides of the lanes that sums are made in, rows that fill the last token and some that do not.
@@ -298,6 +294,8 @@ mod tests {
             let without = network.forward(&x, &noise, None);
             assert!(difference(&network.infer(&x, &noise, None), &without) < 1e-5);
 
+            // The caller's gradient mode is the caller's affair.
+            let _guard = tch::no_grad_guard();
             let (output, pass) = network.learn(&x, &noise, Some(&condition)).unwrap();
             assert!(difference(&output, &expected) < 1e-5);
             let gradient = parameters.empty_gradient().unwrap();
@@ -306,7 +304,8 @@ mod tests {
             pass.backward(&direction, &gradient).unwrap();
             let gradient = gradient.into_values();
             // One window whose condition is kept tells the null condition nothing; autograd then says zero, too.
-            let expected = parameters.gradient(&(expected * &direction).sum(Kind::Float)).unwrap();
+            let expected = tch::with_grad(|| (expected * &direction).sum(Kind::Float));
+            let expected = parameters.gradient(&expected).unwrap();
             let mut start = 0;
             for (name, shape) in &parameters.layout().0 {
                 let length = shape.iter().product::<i64>();

@@ -1,0 +1,94 @@
+//! What passes over activations by hand are made of: they are compiled for AVX2 with fused multiplications and for AVX-512,
+//! and only called where the processor has one of them.
+
+/// Numbers that are added up side by side.
+pub(super) const LANES: usize = 32;
+
+/// Whether this processor can do any of this.
+pub(super) fn supported() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Whether it has vectors twice as wide as AVX2's.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_wide_vectors() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vl")
+}
+
+/// Compiles what is below for AVX2 and for AVX-512, which give the same numbers, for callers that have asked
+/// [`supported`].
+macro_rules! on_this_processor {
+    ($(
+        $(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $inner:ident $(<$narrow:literal, $wide:literal>)?;
+    )*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name($($argument: $kind),*) {
+            debug_assert!($crate::diffusion::vectors::supported());
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+                fn wide($($argument: $kind),*) {
+                    $inner$(::<$wide>)?($($argument),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                fn narrow($($argument: $kind),*) {
+                    $inner$(::<$narrow>)?($($argument),*)
+                }
+                // SAFETY: callers have asked for AVX2 and fused multiplications, and AVX-512 is asked for here.
+                unsafe {
+                    if $crate::diffusion::vectors::has_wide_vectors() { wide($($argument),*) } else { narrow($($argument),*) }
+                }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            $inner$(::<$narrow>)?($($argument),*)
+        }
+    )*};
+}
+
+pub(super) use on_this_processor;
+
+/// The sum of `f` over `x`, in lanes.
+#[inline(always)]
+pub(super) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    let chunks = x.chunks_exact(LANES);
+    let rest: f32 = chunks.remainder().iter().map(|&x| f(x)).sum();
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += f(x));
+    }
+    sums.iter().sum::<f32>() + rest
+}
+
+/// `e^x` to two units in the last place: `2^k` times a polynomial on `[-ln 2 / 2, ln 2 / 2]`. Ends at `e^±87`.
+#[inline(always)]
+pub(super) fn exp(x: f32) -> f32 {
+    // Adding it leaves a rounded whole number in the low bits.
+    const ROUND: f32 = 12_582_912.0;
+    const LN2: (f32, f32) = (0.693_359_4, -2.121_944_4e-4);
+    let x = x.clamp(-87.0, 87.0);
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let k = shifted - ROUND;
+    let r = k.mul_add(-LN2.1, k.mul_add(-LN2.0, x));
+    // Taylor's coefficients are good enough on so short an interval.
+    let p = r.mul_add(1.0 / 720.0, 1.0 / 120.0);
+    let p = r.mul_add(p, 1.0 / 24.0);
+    let p = r.mul_add(p, 1.0 / 6.0);
+    let p = r.mul_add(p, 0.5);
+    let p = r.mul_add(p, 1.0);
+    let p = r.mul_add(p, 1.0);
+    p * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_take_every_number_once() {
+        let x: Vec<f32> = (0..77).map(|i| i as f32).collect();
+        assert_eq!(sum(&x, |x| 2.0 * x), 76.0 * 77.0);
+    }
+}
