@@ -37,6 +37,7 @@
 //! | [`eval`] | quality of data, agents' policies in their task, scores, statistics, tables, pictures |
 //! | [`experiment`] | one TOML file is one run: data, augmentation, agents with several seeds; runs compared |
 //! | [`native`] | LibTorch and GPU on this machine, threads, memory |
+//! | `border` | buffers, tasks and scores for the agents of border; with the feature of that name |
 //!
 //! # Letters in shapes
 //!
@@ -46,6 +47,8 @@
 pub mod agents;
 pub mod augment;
 pub mod baselines;
+#[cfg(feature = "border")]
+pub mod border;
 mod checks;
 pub mod diffusion;
 pub mod dynamics;

@@ -37,5 +37,5 @@ pub use point_mass::PointMass;
 pub use policy::{GaussianPolicy, LinearPolicy, Policy, Provenance, UniformPolicy};
 #[cfg(feature = "render")]
 pub use render::{Frame, Renderer};
-pub use rollout::{EpisodeOutcome, Situations, rollouts, rollouts_batched};
+pub use rollout::{EpisodeOutcome, Situations, rollouts, rollouts_batched, start_seed};
 pub use score::ReferenceReturns;

@@ -27,6 +27,11 @@ pub(crate) fn episode_rng(seed: u64, policy: usize, episode: usize) -> Rng {
     rng
 }
 
+/// The seed of [`Env::reset`] that [`rollouts`] and [`rollouts_batched`] start episode `episode` with for `seed`.
+pub fn start_seed(seed: u64, episode: usize) -> u64 {
+    episode_rng(seed, 0, episode).next_u64()
+}
+
 /// Runs `job` for `0..count` on `threads` threads, each with a task of its own; the results come in order.
 ///
 /// Threads live only as long as the call. The first error, by index, is returned.
@@ -123,7 +128,7 @@ pub fn rollouts_batched<E: From<Error>>(
     let threads = thread_count(threads)?;
     let start = |index| -> Result<Running> {
         let mut env = make(id)?;
-        env.reset(episode_rng(seed, 0, index).next_u64());
+        env.reset(start_seed(seed, index));
         let outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
         Ok(Running { env, index, outcome, reward: 0.0, done: false })
     };

@@ -33,10 +33,24 @@ impl<R> Augmented<R> {
     /// Wraps `inner`; fails for a config that makes no sense.
     pub fn new(inner: R, learner: Box<dyn Learner>, config: AugmentConfig) -> Result<Self> {
         config.validate()?;
+        Ok(Self::of_valid(inner, learner, config))
+    }
+
+    /// The same for a config that is known to make sense.
+    pub(crate) fn of_valid(inner: R, learner: Box<dyn Learner>, config: AugmentConfig) -> Self {
         let chunk_transitions = (config.chunk_windows * config.guide.horizon) as u64;
         let exchange = Exchange::new(config.pacing.clone(), chunk_transitions, config.workers());
         let (exchange, learner) = (Arc::new(exchange), Some(learner));
-        Ok(Self { inner, config, check: None, learner, exchange, view: Pool::new(), crew: None })
+        Self { inner, config, check: None, learner, exchange, view: Pool::new(), crew: None }
+    }
+
+    /// A buffer that never generates: every sample reports `cause`, met when `during`.
+    #[cfg(feature = "border")]
+    pub(crate) fn failed(inner: R, during: &'static str, cause: super::BoxError) -> Self {
+        let config = AugmentConfig::default();
+        let exchange = Arc::new(Exchange::new(config.pacing.clone(), 0, 0));
+        exchange.fail(Failure::new(during, cause));
+        Self { inner, config, check: None, learner: None, exchange, view: Pool::new(), crew: None }
     }
 
     /// Has every generated window pass `check` too, after those given before. To be called before anything is sampled;

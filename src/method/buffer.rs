@@ -28,6 +28,7 @@ pub struct MethodBuffer<R, M: Method> {
 }
 
 /// Settings of a [`MethodBuffer`] that are not in its [`Method`].
+#[derive(Clone)]
 pub struct MethodBuilder<R, M> {
     inner: R,
     settings: M,
@@ -47,7 +48,14 @@ impl<R: Replay + Trajectories, M: Method + Default> MethodBuffer<R, M> {
 
     /// Wraps `inner` with settings of one's own.
     pub fn builder(inner: R) -> MethodBuilder<R, M> {
-        MethodBuilder { inner, settings: M::default(), folder: None, device: None, checks: Vec::new() }
+        MethodBuilder::new(inner)
+    }
+}
+
+impl<R, M: Method + Default> MethodBuilder<R, M> {
+    /// Default settings for `inner`, which may as well be the recipe of a buffer.
+    pub fn new(inner: R) -> Self {
+        Self { inner, settings: M::default(), folder: None, device: None, checks: Vec::new() }
     }
 }
 
@@ -86,19 +94,49 @@ impl<R, M: Method> MethodBuilder<R, M> {
     /// # Errors
     /// For settings that make no sense.
     pub fn build(self) -> Result<MethodBuffer<R, M>> {
+        self.validate()?;
+        Ok(self.assemble())
+    }
+
+    /// The buffer, or one that reports at every sample why it cannot be, for interfaces whose construction cannot fail.
+    #[cfg(feature = "border")]
+    pub(crate) fn build_or_report(self) -> MethodBuffer<R, M> {
+        match self.validate() {
+            Ok(()) => self.assemble(),
+            Err(error) => {
+                let Self { inner, settings, .. } = self;
+                let augmented = Augmented::failed(inner, "building the buffer", error.into());
+                MethodBuffer { augmented, settings, model: Arc::default(), watch: None }
+            }
+        }
+    }
+
+    /// The same settings around what `make` makes of what they are around now.
+    #[cfg(feature = "border")]
+    pub(crate) fn around<S>(self, make: impl FnOnce(&R) -> S) -> MethodBuilder<S, M> {
+        let Self { inner, settings, folder, device, checks } = self;
+        MethodBuilder { inner: make(&inner), settings, folder, device, checks }
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.settings.validate()?;
+        Ok(self.settings.augment().validate()?)
+    }
+
+    /// The buffer of settings that make sense.
+    fn assemble(self) -> MethodBuffer<R, M> {
         let Self { inner, mut settings, folder, device, checks } = self;
-        settings.validate()?;
         if let Some(folder) = &folder {
             settings.augment_mut().store.get_or_insert_with(|| folder.join("pool"));
         }
         let device = device.unwrap_or_else(native::best_device);
         let model = Arc::new(OnceLock::new());
         let learner = MethodLearner::new(settings.clone(), folder, device).publishing(model.clone());
-        let mut augmented = Augmented::new(inner, Box::new(learner), settings.augment().clone())?;
+        let mut augmented = Augmented::of_valid(inner, Box::new(learner), settings.augment().clone());
         for check in checks {
             augmented = augmented.with_check(check);
         }
-        Ok(MethodBuffer { augmented, settings, model, watch: None })
+        MethodBuffer { augmented, settings, model, watch: None }
     }
 }
 
