@@ -71,7 +71,7 @@ pub use crate::gta::{
     ConditionUnits, Conditioning, Findings, GtaBlueprint, GtaBuffer, GtaBuilder, GtaConfig, GtaGenerator, GtaLearner,
     Mu, Suggestion, Terminals,
 };
-pub use crate::method::{Contents, QualityRecord, QualityWatch, Target};
+pub use crate::method::{Contents, Exported, Origin, QualityRecord, QualityWatch, Target};
 pub use error::{Error, Result};
 pub use oracle::{Repair, dynamics_check, dynamics_repair};
 pub use recording::{Behaviour, Recording, recorded};

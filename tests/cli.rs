@@ -130,6 +130,15 @@ fn from_a_recording_to_judged_data() {
     assert_eq!(report.provenance.get("source_checksum"), inspected["report"]["checksum"].as_str());
     assert_eq!(report.provenance.get("model_hash"), trained["model"].as_str());
 
+    assert_eq!(report.generated(), Some(900..dataset.len()));
+    let command = "gta augment data.hdf5 --folder run --transitions 500 --out augmented.hdf5 --json";
+    assert_eq!(report.provenance.get("command"), Some(command));
+    assert_eq!(augmented["card"], "augmented.card.md");
+    let card = fs::read_to_string(at.join("augmented.card.md")).unwrap();
+    assert!(card.contains(command) && card.contains("--env PointMass-v0` says how plausible"), "{card}");
+    let inspected = json(gta(at, &["inspect", "augmented.hdf5"]));
+    assert_eq!(inspected["statistics"]["normalised_score"], Value::Null, "windows have no score");
+
     // The same pool as a Minari folder, and alone.
     let minari = json(gta(at, &[&augment[..], &["sets/point-mass-v0", "--generated-only"]].concat()));
     assert_eq!(minari["pool_sha256"], augmented["pool_sha256"]);

@@ -2,15 +2,17 @@
 
 mod gta_toys;
 
+use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use gta::augment::{Phase, Until};
+use gta::augment::{Phase, Until, dataset_hash};
 use gta::diffusion::Guidance;
 use gta::eval::{NoveltyConfig, QualityConfig, QualityMeter};
+use gta::replay::formats::{self, Provenance};
 use gta::replay::{Batch, Dataset, Replay, Seed, Source, Spec, Trajectories, Transition};
-use gta::{Contents, GtaBuffer, GtaConfig, Mu, Target, Terminals, envs};
+use gta::{Contents, GtaBuffer, GtaConfig, Mu, Origin, Target, Terminals, envs};
 use tch::Device;
 
 use gta_toys::{point_mass, tiny};
@@ -88,24 +90,106 @@ fn a_folder_resumes_training_and_filling_to_the_same_end() {
 }
 
 #[test]
-fn exports_load_back_with_their_provenance() {
+fn exports_load_back_as_plain_datasets_with_their_provenance() {
     let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut provenance = Provenance::new();
+    provenance.set("env", "PointMass-v0");
+    formats::d4rl::write(at("source.hdf5"), &point_mass(1_500), &provenance).unwrap();
+    let (_, source) = formats::open(at("source.hdf5")).unwrap();
     let mut buffer = build(tiny(2), None);
+    assert!(buffer.export(Target::D4rl(&at("a.hdf5")), Contents::Augmented, &Origin::default()).is_err());
+    assert!(!at("a.card.md").exists() && !at("a.hdf5").exists(), "nothing was generated yet");
     buffer.fill_to(500).unwrap();
-    let file = folder.path().join("augmented.hdf5");
-    buffer.export(Target::D4rl(&file), Contents::Augmented, Some("abc123")).unwrap();
-    let (dataset, report) = gta::replay::formats::open(&file).unwrap();
-    assert_eq!(dataset.len() as u64, 1_500 + buffer.status().transitions);
+    let made = buffer.status().transitions as usize;
+
+    let origin = Origin { source: Some(&source), command: Some("gta augment x"), judged: None };
+    let written = buffer.export(Target::D4rl(&at("a.hdf5")), Contents::Augmented, &origin).unwrap();
+    assert_eq!((written.data, &written.card), (at("a.hdf5"), &at("a.card.md")));
+    let (dataset, report) = formats::open(at("a.hdf5")).unwrap();
+    assert_eq!(report.generated(), Some(1_500..1_500 + made));
     assert_eq!(dataset.row(700), point_mass(1_500).row(700));
-    assert_eq!(report.provenance.get("source_checksum"), Some("abc123"));
     let config: GtaConfig = serde_json::from_str(report.provenance.get("config").unwrap()).unwrap();
     assert_eq!(&config, buffer.settings());
     assert!(report.provenance.get("model_hash").is_some_and(|h| h.len() == 64));
+    for (key, value) in [
+        ("env", "PointMass-v0"),
+        ("source", "source.hdf5"),
+        ("source_checksum", &source.checksum),
+        ("seed", "0"),
+        ("check", "none"),
+        ("command", "gta augment x"),
+    ] {
+        assert_eq!(report.provenance.get(key), Some(value), "{key}");
+    }
+    // As a plain dataset, it is augmented like any other.
+    let generated = buffer.generated_dataset().unwrap();
+    assert_eq!(&dataset.rewards()[1_500..], generated.rewards());
+    let card = fs::read_to_string(written.card).unwrap();
+    for line in [
+        "# a.hdf5\n".to_owned(),
+        "| recorded | 1500, which come first |".into(),
+        format!("| generated | {made} in "),
+        format!("| SHA-256 of the transitions | {} |", dataset_hash(&dataset)),
+        format!("| SHA-256 of the file | {} (file) |", report.checksum),
+        format!("| SHA-256 | {} |", source.checksum),
+        "| task | PointMass-v0 |".into(),
+        "| preset | compact, but ".into(),
+        format!("| weights | {} |", report.provenance.get("model_hash").unwrap()),
+        "| alpha | 1.1 |".into(),
+        "| check | none |".into(),
+        "\nNot measured.".into(),
+        "\n    gta augment x\n".into(),
+        "NeurIPS 2024.".into(),
+    ] {
+        assert!(card.contains(&line), "{line}\n{card}");
+    }
 
     let target = Target::Minari { root: folder.path(), id: "gta/point-mass-v0" };
-    let minari = buffer.export(target, Contents::Generated, None).unwrap();
-    let (dataset, _) = gta::replay::formats::open(minari).unwrap();
-    assert_eq!(dataset.len() as u64, buffer.status().transitions);
+    let minari = buffer.export(target, Contents::Generated, &Origin::default()).unwrap();
+    assert_eq!(minari.card, at("gta/point-mass-v0.card.md"));
+    let (dataset, report) = formats::open(minari.data).unwrap();
+    assert_eq!((dataset.len(), report.generated()), (made, Some(0..made)));
+    assert_eq!(dataset.rewards(), generated.rewards());
+    let card = fs::read_to_string(minari.card).unwrap();
+    assert!(card.starts_with("# gta/point-mass-v0\n") && card.contains(&report.checksum), "{card}");
+
+    // What is augmented again knows that a part of it was generated.
+    let (again, source) = formats::open(at("a.hdf5")).unwrap();
+    let mut outer = GtaBuffer::builder(again).config(tiny(2)).device(Device::Cpu).build().unwrap();
+    outer.fill_to(100).unwrap();
+    let origin = Origin { source: Some(&source), ..Origin::default() };
+    outer.export(Target::D4rl(&at("b.hdf5")), Contents::Augmented, &origin).unwrap();
+    let (_, report) = formats::open(at("b.hdf5")).unwrap();
+    assert_eq!(report.generated().unwrap().start, 1_500 + made);
+    assert_eq!(report.provenance.get("source_generated_transitions"), Some(&*made.to_string()));
+}
+
+#[test]
+fn a_card_never_lies_beside_other_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut buffer = build(tiny(2), None);
+    buffer.fill_to(100).unwrap();
+    let (file, card) = (folder.path().join("a.hdf5"), folder.path().join("a.card.md"));
+    let export = |to: &Path| buffer.export(Target::D4rl(to), Contents::Generated, &Origin::default());
+    export(&file).unwrap();
+    export(&file).unwrap();
+    let names = || {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(), ["a.card.md", "a.hdf5"]);
+    let before = fs::read(&card).unwrap();
+    // Something that cannot be replaced: what lay there stays, its card included.
+    fs::remove_file(&file).unwrap();
+    fs::create_dir(&file).unwrap();
+    fs::write(file.join("in the way"), "").unwrap();
+    assert!(export(&file).unwrap_err().to_string().contains("a.hdf5"));
+    assert_eq!(fs::read(&card).unwrap(), before);
+    assert!(export(&folder.path().join("no/a.hdf5")).unwrap_err().to_string().contains("no/a.hdf5"));
+    assert_eq!(names(), ["a.card.md", "a.hdf5"]);
 }
 
 #[test]

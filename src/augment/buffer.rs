@@ -64,6 +64,11 @@ impl<R> Augmented<R> {
         self
     }
 
+    /// What every generated window must pass besides the filter, if anything.
+    pub fn check(&self) -> Option<&Check> {
+        self.check.as_ref()
+    }
+
     /// The settings.
     pub fn config(&self) -> &AugmentConfig {
         &self.config

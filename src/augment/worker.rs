@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use replay::Dataset;
+use tracing::Span;
 
 use super::error::catch;
 use super::exchange::Exchange;
@@ -42,8 +43,10 @@ impl Crew {
     pub fn start(exchange: Arc<Exchange>, job: Job) -> std::io::Result<Self> {
         exchange.learning(Progress { loss: f64::NAN, ..Progress::default() });
         let shared = exchange.clone();
-        let coordinator =
-            thread::Builder::new().name("augment".into()).spawn(move || guarded(&shared, || run(&shared, job)))?;
+        // What the threads log belongs to what the caller is doing.
+        let span = Span::current();
+        let work = move || span.in_scope(|| guarded(&shared, || run(&shared, job)));
+        let coordinator = thread::Builder::new().name("augment".into()).spawn(work)?;
         Ok(Self { exchange, coordinator: Some(coordinator) })
     }
 }
@@ -79,14 +82,16 @@ fn run(exchange: &Exchange, job: Job) -> Result<(), Failure> {
     let Some(plant) = prepare(exchange, job)? else { return Ok(()) };
     exchange.generating(plant.blueprint.fingerprint());
     thread::scope(|scope| {
+        let (plant, span) = (&plant, Span::current());
         for number in 1..workers {
-            let work = || guarded(exchange, || plant.work(exchange));
+            let span = span.clone();
+            let work = move || span.in_scope(|| guarded(exchange, || plant.work(number, exchange)));
             if let Err(error) = thread::Builder::new().name(format!("augment-{number}")).spawn_scoped(scope, work) {
                 return Err(Failure::new("starting a worker thread", error.into()));
             }
         }
         // Inside the scope a failure must reach the others now: the scope ends only when they do.
-        guarded(exchange, || plant.work(exchange));
+        guarded(exchange, || plant.work(0, exchange));
         Ok(())
     })
 }
@@ -158,8 +163,9 @@ struct Plant {
 }
 
 impl Plant {
-    /// A worker's life.
-    fn work(&self, exchange: &Exchange) -> Result<(), Failure> {
+    /// The life of worker `number`.
+    fn work(&self, number: usize, exchange: &Exchange) -> Result<(), Failure> {
+        let _span = tracing::info_span!("filling", worker = number).entered();
         let mut generator = None;
         while let Some(number) = exchange.take() {
             let stored = self.stored(number)?;
@@ -195,6 +201,7 @@ impl Plant {
         generator: &mut Option<Box<dyn Generator>>,
         exchange: &Exchange,
     ) -> Result<Chunk, Failure> {
+        let _span = tracing::debug_span!("chunk", number).entered();
         let generating = |error| Failure::new("generating windows", error);
         let generator = match generator {
             Some(generator) => generator,
@@ -223,12 +230,7 @@ impl Plant {
         if let Some(store) = &self.store {
             store.save(&chunk).map_err(keeping)?;
         }
-        tracing::debug!(
-            chunk = number,
-            transitions = chunk.transitions(),
-            rejected = chunk.rejections().total(),
-            "generated"
-        );
+        tracing::debug!(transitions = chunk.transitions(), rejected = chunk.rejections().total(), "generated");
         Ok(chunk)
     }
 }

@@ -7,7 +7,7 @@ use gta::augment::Check;
 use gta::dynamics::{EnsembleConfig, RewardConfig};
 use gta::replay::formats::minari;
 use gta::replay::{Dataset, Seed};
-use gta::{Checks, Contents, Repair, Target};
+use gta::{Checks, Contents, Exported, Origin, Repair, Target};
 use serde_json::json;
 
 use super::args::AugmentArgs;
@@ -89,7 +89,9 @@ impl Plan {
         let status = buffer.status();
         let hash = buffer.pool_hash();
         let progress = console.progress("writing", "bytes", None);
-        let path = buffer.export(self.destination.target(), self.contents, Some(&report.checksum))?;
+        let command = output::command_line();
+        let origin = Origin { source: Some(&report), command: Some(&command), judged: None };
+        let Exported { data: path, card } = buffer.export(self.destination.target(), self.contents, &origin)?;
         progress.finish(path.display());
         let written = match self.contents {
             Contents::Augmented => real as u64 + status.transitions,
@@ -97,6 +99,7 @@ impl Plan {
         };
         let object = json!({
             "path": path,
+            "card": card,
             "transitions": written,
             "generated": status.transitions,
             "windows": status.windows,
@@ -123,8 +126,9 @@ impl Plan {
             }
         };
         let text = format!(
-            "{}\n  contents  {contents}\n  rejected  {rejected}\n  amended   {amended}\n  pool      sha256 {hash}",
-            path.display()
+            "{}\n  contents  {contents}\n  rejected  {rejected}\n  amended   {amended}\n  pool      sha256 {hash}\n  card      {}",
+            path.display(),
+            card.display()
         );
         console.result(&object, text)
     }

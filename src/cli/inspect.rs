@@ -54,7 +54,7 @@ pub(super) fn references(report: &LoadReport) -> Option<ReferenceReturns> {
 struct Statistics {
     /// Undiscounted returns of episodes.
     returns: Option<Summary>,
-    /// D4RL's normalised score of the mean return, where the task is known.
+    /// D4RL's normalised score of the mean return, where the task is known and nothing is generated.
     normalised_score: Option<f64>,
     /// Windows of the paper's horizon.
     windows: usize,
@@ -84,7 +84,10 @@ impl Statistics {
         }
         Ok(Self {
             returns: Summary::of(&dataset.episode_returns()),
-            normalised_score: references(report).map(|references| references.score(report.returns.mean)),
+            // Generated windows are short: their returns are no scores.
+            normalised_score: references(report)
+                .filter(|_| report.generated().is_none_or(|rows| rows.is_empty()))
+                .map(|references| references.score(report.returns.mean)),
             windows: WindowIndex::new(dataset, HORIZON)?.len(),
             columns,
         })

@@ -61,6 +61,17 @@ pub fn print(text: impl Display) -> Result<()> {
     }
 }
 
+/// What was typed, as a shell takes it.
+pub fn command_line() -> String {
+    let words: Vec<String> = std::env::args_os().skip(1).map(|word| quoted(&word.to_string_lossy())).collect();
+    format!("gta {}", words.join(" "))
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "_-./:=,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// Writes a file under another name and renames it, so that it is there whole or not at all.
 pub fn write_file(path: &Path, content: &[u8]) -> Result<()> {
     let failed = || format!("cannot write {}", path.display());
@@ -129,6 +140,15 @@ mod tests {
     #[test]
     fn thousands_are_set_apart() {
         assert_eq!([0, 999, 1000, 20_000, 1_234_567].map(thousands), ["0", "999", "1,000", "20,000", "1,234,567"]);
+    }
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_change_them() {
+        let texts = ["--set", "mu=0.3", "a/b-v0.hdf5", r#"solver={"kind": "heun"}"#, "it's", ""].map(quoted);
+        assert_eq!(
+            texts,
+            ["--set", "mu=0.3", "a/b-v0.hdf5", r#"'solver={"kind": "heun"}'"#, r"'it'\''s'", "''"]
+        );
     }
 
     #[test]

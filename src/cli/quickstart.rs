@@ -13,7 +13,7 @@ use gta::eval::{
 };
 use gta::replay::Seed;
 use gta::replay::formats::{self, d4rl};
-use gta::{Behaviour, Contents, GtaConfig, Mu, Recording, Target, dynamics_check};
+use gta::{Behaviour, Contents, GtaConfig, Mu, Origin, Recording, Target, dynamics_check};
 use serde_json::json;
 
 use super::args::QuickstartArgs;
@@ -133,8 +133,10 @@ impl QuickstartPlan {
         let judged = self.judge(console, &dataset, sets)?;
 
         console.remark("4/4 writing");
-        let augmented =
-            buffer.export(Target::D4rl(&out.join("augmented.hdf5")), Contents::Augmented, Some(&report.checksum))?;
+        let command = output::command_line();
+        let origin = Origin { source: Some(&report), command: Some(&command), judged: Some(judged.quality("GTA")) };
+        let target = out.join("augmented.hdf5");
+        let augmented = buffer.export(Target::D4rl(&target), Contents::Augmented, &origin)?.data;
         let status = buffer.status();
         let table = judged.report.table();
         let sentence = judged.sentence();

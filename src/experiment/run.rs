@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use tch::Device;
+use tracing::Span;
 
 use super::augmentation::{Augmentation, Begun, Judging, Places};
 use super::config::RunConfig;
@@ -160,15 +161,16 @@ impl Run {
         let judging = Judging::start(augmentation, &data.dataset, config.env, config.evaluation.oracle_windows)?;
         let stop = AtomicBool::new(false);
         let began = Instant::now();
+        let span = Span::current();
         let run = SeedRun { config, data, augmentation, judging: &judging, device: self.device, stop: &stop, progress };
         let results: Vec<Result<()>> = std::thread::scope(|scope| {
             let seeds: Vec<_> = config
                 .seeds
                 .iter()
                 .map(|&seed| {
-                    let run = &run;
+                    let (run, span) = (&run, span.clone());
                     let builder = std::thread::Builder::new().name(format!("gta-seed-{seed}"));
-                    builder.spawn_scoped(scope, move || run.train(seed)).map_err(Error::io("thread"))
+                    builder.spawn_scoped(scope, move || span.in_scope(|| run.train(seed))).map_err(Error::io("thread"))
                 })
                 .collect();
             let joined = |thread: Result<std::thread::ScopedJoinHandle<'_, Result<()>>>| match thread?.join() {

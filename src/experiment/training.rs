@@ -91,6 +91,7 @@ impl SeedRun<'_> {
 
     fn try_train(&self, seed: u64) -> Result<()> {
         let config = self.config;
+        let _span = tracing::info_span!("agent", seed).entered();
         native::set_threads(config.threads().get());
         let folder = seed_folder(&config.out, seed);
         let checkpoint = folder.join(CHECKPOINT);
@@ -107,10 +108,13 @@ impl SeedRun<'_> {
         let mut progress = Progress { seed, start, update: start, score: None };
         (self.progress)(&progress);
         let mut since = (Instant::now(), start);
+        // One span from evaluation to evaluation: an update is too short for one of its own.
+        let mut updates = None;
         while agent.updates() < config.updates {
             if self.stop.load(Ordering::Relaxed) {
                 return Err(Error::Stopped);
             }
+            updates.get_or_insert_with(|| tracing::info_span!("updates", from = agent.updates()).entered());
             agent.update(&mut *buffer)?;
             progress.update = agent.updates();
             if reported.elapsed() >= REPORT_EVERY {
@@ -119,6 +123,7 @@ impl SeedRun<'_> {
             }
             if progress.update.is_multiple_of(config.evaluation.every) || progress.update == config.updates {
                 let pace = (progress.update - since.1) as f64 / since.0.elapsed().as_secs_f64();
+                drop(updates.take());
                 progress.score = Some(self.evaluate(seed, &mut *agent, &mut files)?);
                 let seconds = before + began.elapsed().as_secs_f64();
                 files.timing.push(progress.update, [("seconds", seconds), ("updates_per_second", pace)])?;
@@ -138,11 +143,13 @@ impl SeedRun<'_> {
     /// Evaluates the agent and writes down what it did; gives its score.
     fn evaluate(&self, seed: u64, agent: &mut (dyn Agent + Send), files: &mut Files) -> Result<f64> {
         let config = self.config;
+        let _span = tracing::info_span!("evaluation", update = agent.updates()).entered();
         let episodes = &config.evaluation;
         let starts = Seed::new(episodes.seed).fork("evaluation", seed).rng().next_u64();
         let threads = Some(config.threads().get());
         let evaluation = evaluate(&mut *agent.actor()?, config.env, episodes.episodes, starts, threads)?;
         let score = self.data.score(evaluation.mean_return());
+        tracing::info!(score, mean_return = evaluation.mean_return(), "evaluated");
         let mut figures = vec![
             ("evaluation/score", score),
             ("evaluation/return", evaluation.mean_return()),

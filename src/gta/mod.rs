@@ -14,9 +14,9 @@ use serde_json::json;
 use tch::Device;
 
 use crate::Result;
-use crate::augment::{AugmentConfig, Guide};
+use crate::augment::{Aim, AugmentConfig, Guide};
 use crate::diffusion::{Snapshot, TrainerConfig};
-use crate::method::{Lesson, Method, MethodBuffer, MethodBuilder, MethodLearner};
+use crate::method::{Lesson, Method, MethodBuffer, MethodBuilder, MethodLearner, in_words};
 
 pub use config::{ConditionUnits, Conditioning, GtaConfig, Mu, Terminals};
 use examples::{TerminalCode, TrainingWindows};
@@ -51,6 +51,40 @@ impl Method for GtaConfig {
     type Model = GtaBlueprint;
 
     const NAME: &'static str = "GTA (Lee et al., NeurIPS 2024)";
+
+    const CITATION: Option<&'static str> = Some(
+        "Jaewoo Lee, Sujin Yun, Taeyoung Yun, Jinkyoo Park: GTA: Generative Trajectory Augmentation with Guidance for \
+         Offline Reinforcement Learning. NeurIPS 2024.",
+    );
+
+    fn presets() -> Vec<(&'static str, Self)> {
+        vec![("compact", Self::default()), ("paper", Self::paper())]
+    }
+
+    fn in_brief(&self) -> Vec<(&'static str, String)> {
+        let guide = self.guide();
+        let asked = match (self.conditioning, guide.aim) {
+            (Conditioning::None, _) => "none".into(),
+            (Conditioning::RewardInpainting, _) => format!("rewards of the prompt, amplified by {}", guide.alpha.get()),
+            (Conditioning::Return, Aim::Amplified) => format!("that of the prompt, amplified by {}", guide.alpha.get()),
+            (Conditioning::Return, Aim::Fixed { quantile }) => format!("quantile {quantile} of the data's"),
+        };
+        let guidance = match (self.conditioning, self.guidance.above) {
+            (Conditioning::Return, 0.0) => self.guidance.weight.to_string(),
+            (Conditioning::Return, above) => format!("{} at noise levels of {above} and more", self.guidance.weight),
+            _ => "none".into(),
+        };
+        vec![
+            ("horizon", format!("{} transitions", guide.horizon)),
+            ("noise, mu", self.mu.get().to_string()),
+            ("alpha", guide.alpha.get().to_string()),
+            ("return asked for", asked),
+            ("what a return is", in_words(&guide.condition)),
+            ("guidance, w", guidance),
+            ("solver", in_words(&self.solver)),
+            ("ends of the task", in_words(&self.terminals)),
+        ]
+    }
 
     fn validate(&self) -> Result<()> {
         GtaConfig::validate(self)

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use replay::{Batch, Dataset, Replay, Rng, Seed, ShowWindow, Spec, Trajectories};
 use tch::Device;
 
-use super::export::{self, Contents, Target};
+use super::export::{self, Contents, Export, Exported, Origin, Target};
 use super::picked::pick;
 use super::watch::{QualityRecord, QualityWatch};
 use super::{Method, MethodLearner};
-use crate::augment::{Augmented, Check};
+use crate::augment::{Augmented, Blueprint, Check};
 use crate::eval::{Measured, QualityMeter, Simulator};
 use crate::{Result, native};
 
@@ -192,17 +192,38 @@ impl<R: Replay + Trajectories, M: Method> MethodBuffer<R, M> {
         }
     }
 
-    /// Writes what is held now, and returns where it lies. The settings, the seed, the model's hash and `source`, the
-    /// checksum of the data it came from, go with it as provenance.
+    /// Writes what is held now, and a card beside it; says where they lie. What was recorded, if it is included, comes
+    /// first.
     ///
-    /// Each generated window is an episode of its own, truncated at its end unless it terminated.
-    pub fn export(&self, target: Target<'_>, contents: Contents, source: Option<&str>) -> Result<PathBuf> {
+    /// [`formats::open`](replay::formats::open) reads it back as a plain dataset, with its provenance in the report:
+    /// the settings, the seed, the model's hash, what is known by `origin`, and which rows were generated
+    /// ([`LoadReport::generated`](replay::formats::LoadReport::generated)). The card ([`Target::card`]) tells people the
+    /// same, in Markdown.
+    ///
+    /// Each generated window is an episode of its own, truncated at its end unless it terminated; so are recordings that
+    /// just stop.
+    ///
+    /// # Errors
+    /// Where no window is held yet, and where one of the two cannot be written.
+    pub fn export(&self, target: Target<'_>, contents: Contents, origin: &Origin<'_>) -> Result<Exported> {
         let generated = self.augmented.generated_dataset()?;
-        let dataset = match contents {
-            Contents::Generated => generated,
-            Contents::Augmented => export::joined(&self.augmented.inner().dataset()?, &generated)?,
+        let (recorded, dataset) = match contents {
+            Contents::Generated => (0, generated),
+            Contents::Augmented => {
+                let recorded = self.augmented.inner().dataset()?;
+                (recorded.len(), export::joined(&recorded, &generated)?)
+            }
         };
-        export::write(target, &dataset, &self.settings, self.model.get(), source)
+        let export = Export {
+            method: &self.settings,
+            status: &self.augmented.status(),
+            check: self.augmented.check().map(Check::name),
+            model: self.model.get().map(Blueprint::fingerprint),
+            origin,
+            dataset,
+            recorded,
+        };
+        export.write(target)
     }
 }
 

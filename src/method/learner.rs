@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use tch::Device;
 
@@ -43,13 +44,19 @@ impl<M: Method> MethodLearner<M> {
     }
 
     /// Trains to the end and returns the model as it is sampled.
+    ///
+    /// A span `training` of the log (`tracing`) holds all of it.
     pub fn train(&mut self, task: &Learning<'_>) -> Result<M::Model, BoxError> {
         self.method.validate()?;
+        let _span = tracing::info_span!("training", method = M::NAME, steps = self.method.trainer().steps).entered();
         let part = self.method.augment().learned(task.guide())?;
         let guide = part.as_ref().unwrap_or(task.guide());
         let path = self.folder.as_ref().map(|folder| folder.join(Self::CHECKPOINT));
         let mut trainer = self.trainer(task, guide, path.as_deref())?;
+        let (began, first) = (Instant::now(), trainer.steps_done());
         take_steps(&mut trainer, path.as_deref().map(|path| (path, self.method.checkpoint_every())), task)?;
+        let (seconds, now) = (began.elapsed().as_secs_f64(), trainer.steps() - first);
+        tracing::info!(seconds, steps_now = now, "model trained");
         Ok(self.method.model(trainer.snapshot()?, guide, self.device))
     }
 }

@@ -4,6 +4,7 @@
 //! [`SynthErBuffer`](crate::baselines::SynthErBuffer).
 
 mod buffer;
+mod card;
 mod export;
 mod learner;
 mod picked;
@@ -20,7 +21,8 @@ use crate::augment::{AugmentConfig, Blueprint, Guide};
 use crate::diffusion::{Examples, ModelConfig, Snapshot, TrainerConfig};
 
 pub use buffer::{MethodBuffer, MethodBuilder};
-pub use export::{Contents, Target};
+pub(crate) use card::in_words;
+pub use export::{Contents, Exported, Origin, Target};
 pub use learner::MethodLearner;
 pub(crate) use picked::{Picked, pick};
 pub(crate) use sampling::sample;
@@ -33,6 +35,19 @@ pub trait Method: Clone + Serialize + Send + 'static {
 
     /// What provenance calls it, with its source.
     const NAME: &'static str;
+
+    /// The paper to cite for it, if there is one.
+    const CITATION: Option<&'static str> = None;
+
+    /// Settings with a name, which an export's card tells others by.
+    fn presets() -> Vec<(&'static str, Self)> {
+        Vec::new()
+    }
+
+    /// What decides how windows are generated, for an export's card: names and values.
+    fn in_brief(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 
     /// Fails where a number lies outside of what its field's documentation allows.
     fn validate(&self) -> Result<()>;

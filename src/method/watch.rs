@@ -42,6 +42,7 @@ impl QualityWatch {
         let (sender, receiver) = bounded::<(u64, Transitions)>(1);
         let judge = move || {
             for (rows, set) in receiver {
+                let _span = tracing::info_span!("judging", rows).entered();
                 let measured = meter.measure(&set);
                 record(QualityRecord { rows, quality: measured.map(|m| m.quality).map_err(|e| e.to_string()) });
             }

@@ -1,5 +1,5 @@
 //! The project's commands: `cargo xtask quickstart`, `cargo xtask test`, `cargo xtask check`, `cargo xtask
-//! setup`, `cargo xtask gpu-bundle`.
+//! setup`, `cargo xtask readers`, `cargo xtask gpu-bundle`.
 //!
 //! This program builds with nothing but Rust, so that it can fetch the native parts that everything else needs.
 
@@ -12,6 +12,7 @@ mod pins;
 mod progress;
 mod project;
 mod python;
+mod readers;
 mod setup;
 mod testing;
 
@@ -27,6 +28,8 @@ Usage: cargo xtask COMMAND
   check                 set up what is missing, then formatting, clippy, docs and the layout rules
   setup                 only the set-up: LibTorch, MuJoCo, CMake, Ninja and CUDA's headers below .native
       --keep-wheels     keep the downloaded files in .native/wheels
+  readers [--write]     have what we export opened by h5py, Minari, d3rlpy and TensorBoard, in an environment of their
+                        own below .native; --write renews the transcript that is compared
   gpu-bundle [FOLDER]   a folder to carry to a machine with a GPU and Python's torch 2.11.0, Rust not needed there
                         [default: target/gpu-bundle]
 
@@ -66,6 +69,12 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             no_more(rest)?;
             setup::run(setup::Options::default())?;
             check::run()
+        }
+        "readers" => {
+            let write = rest.first().is_some_and(|word| word == "--write");
+            no_more(&rest[usize::from(write)..])?;
+            setup::run(setup::Options::default())?;
+            readers::run(write)
         }
         "gpu-bundle" => {
             let (folder, rest) =

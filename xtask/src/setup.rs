@@ -158,7 +158,7 @@ fn make_link(_target: &str, link: &Path) -> Result<()> {
 }
 
 /// Held until the returned file is dropped, also when the process is killed.
-fn lock(native: &Path) -> Result<File> {
+pub fn lock(native: &Path) -> Result<File> {
     let path = native.join("lock");
     let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     match file.try_lock() {

@@ -10,7 +10,10 @@ use sha2::{Digest, Sha256};
 use crate::{Error, Result};
 
 /// SHA-256 of a file in hexadecimal, and its size in bytes. The file is streamed, not held.
-pub(crate) fn sha256(path: &Path) -> Result<(String, u64)> {
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be read.
+pub fn sha256(path: &Path) -> Result<(String, u64)> {
     let io = |source| Error::Io { path: path.into(), source };
     let mut file = File::open(path).map_err(io)?;
     let (mut hash, mut bytes) = (Sha256::new(), 0);

@@ -13,6 +13,7 @@ mod report;
 
 use std::path::{Path, PathBuf};
 
+pub use checksum::sha256;
 pub use provenance::Provenance;
 pub use report::{Format, LoadReport, Oddity, Spread};
 

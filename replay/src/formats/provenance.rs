@@ -1,5 +1,7 @@
 //! Where a dataset comes from, written into its file.
 
+use std::ops::Range;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Text by key, in the order it was added: configuration, seed, hash of the model, checksum of the source.
@@ -14,6 +16,11 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 pub struct Provenance(Vec<(String, String)>);
 
 impl Provenance {
+    /// Key of the number of transitions that were recorded rather than generated; they come first.
+    pub const RECORDED: &str = "recorded_transitions";
+    /// Key of the number of transitions that were generated; they come after those that were recorded.
+    pub const GENERATED: &str = "generated_transitions";
+
     /// Nothing known yet.
     pub fn new() -> Self {
         Self::default()
@@ -32,6 +39,21 @@ impl Provenance {
     /// The text of `key`.
     pub fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+    }
+
+    /// The rows that were generated, where it is known how many were; rows before them were recorded.
+    ///
+    /// ```
+    /// use replay::formats::Provenance;
+    /// let mut provenance = Provenance::new();
+    /// assert_eq!(provenance.generated(), None);
+    /// provenance.set(Provenance::RECORDED, 100).set(Provenance::GENERATED, 20);
+    /// assert_eq!(provenance.generated(), Some(100..120));
+    /// ```
+    pub fn generated(&self) -> Option<Range<usize>> {
+        let count = |key| self.get(key)?.parse::<usize>().ok();
+        let recorded = count(Self::RECORDED)?;
+        Some(recorded..recorded.checked_add(count(Self::GENERATED)?)?)
     }
 
     /// All keys and texts in order.

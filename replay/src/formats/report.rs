@@ -1,6 +1,7 @@
 //! What a reader found.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -225,6 +226,12 @@ impl LoadReport {
         tracing::info!(path = %path.display(), rows, episodes, odd, "dataset read");
         report
     }
+
+    /// The rows that were generated, where the file says so: ours do ([`Provenance::generated`]). The rows before them
+    /// were recorded. `None` also where what the file says does not fit its rows, as when rows were added or dropped since.
+    pub fn generated(&self) -> Option<Range<usize>> {
+        self.provenance.generated().filter(|rows| rows.end == self.rows)
+    }
 }
 
 /// The actions of `dataset` that are outside its bounds, if there are any.
@@ -258,6 +265,10 @@ impl fmt::Display for LoadReport {
         writeln!(f, "{name} ({format}, {mib:.1} MiB)")?;
         let (rows, episodes) = (thousands(self.rows), thousands(self.episodes));
         writeln!(f, "  transitions  {rows} in {episodes} episodes")?;
+        if let Some(Range { start, end }) = self.generated() {
+            let (recorded, generated) = (thousands(start), thousands(end - start));
+            writeln!(f, "  generated    {generated}, after {recorded} recorded ones")?;
+        }
         let (terminated, truncated) = (thousands(self.terminated), thousands(self.truncated));
         writeln!(f, "  endings      {terminated} terminated, {truncated} truncated, {} unfinished", self.unfinished)?;
         let Spread { min, mean, max } = self.returns;
@@ -332,6 +343,12 @@ mod tests {
         assert_eq!((report.terminated, report.truncated, report.unfinished), (1, 1, 1));
         assert_eq!(report.lengths, Spread { min: 1.0, mean: 4.0 / 3.0, max: 2.0 });
         assert_eq!(report.oddities, [Oddity::ActionsOutOfBounds { rows: 2, first_row: 1, worst: 2.0 }]);
+        let mut marked = report.clone();
+        marked.provenance.set(Provenance::RECORDED, 1).set(Provenance::GENERATED, 3);
+        assert_eq!((report.generated(), marked.generated()), (None, Some(1..4)));
+        assert!(marked.to_string().contains("\n  generated    3, after 1 recorded ones\n"), "{marked}");
+        marked.provenance.set(Provenance::GENERATED, 4);
+        assert_eq!(marked.generated(), None, "of another number of rows");
         let text = report.to_string();
         assert!(text.starts_with("b.hdf5 (D4RL, 1.0 MiB)\n  transitions  4 in 3 episodes\n"), "{text}");
         assert!(

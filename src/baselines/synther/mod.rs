@@ -13,7 +13,7 @@ use tch::Device;
 use crate::Result;
 use crate::augment::{AugmentConfig, Guide};
 use crate::diffusion::{Snapshot, TrainerConfig};
-use crate::method::{Lesson, Method, MethodBuffer, MethodBuilder, MethodLearner};
+use crate::method::{Lesson, Method, MethodBuffer, MethodBuilder, MethodLearner, in_words};
 
 pub use config::SynthErConfig;
 pub use model::{SynthErBlueprint, SynthErGenerator};
@@ -46,6 +46,23 @@ impl Method for SynthErConfig {
     type Model = SynthErBlueprint;
 
     const NAME: &'static str = "SynthER (Lu et al., NeurIPS 2023)";
+
+    const CITATION: Option<&'static str> = Some(
+        "Cong Lu, Philip J. Ball, Yee Whye Teh, Jack Parker-Holder: Synthetic Experience Replay. NeurIPS 2023.",
+    );
+
+    fn presets() -> Vec<(&'static str, Self)> {
+        // The paper's batch is smaller for small datasets.
+        vec![
+            ("compact", Self::default()),
+            ("paper", Self::paper(usize::MAX)),
+            ("paper for small datasets", Self::paper(0)),
+        ]
+    }
+
+    fn in_brief(&self) -> Vec<(&'static str, String)> {
+        vec![("solver", in_words(&self.solver))]
+    }
 
     fn validate(&self) -> Result<()> {
         SynthErConfig::validate(self)

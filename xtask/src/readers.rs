@@ -1,0 +1,98 @@
+//! `cargo xtask readers`: what we export is opened by the Python libraries that people open such data with.
+//!
+//! The program makes a small dataset, augments it into both formats and trains agents; `tests/readers/read.py` then opens
+//! everything by h5py, Minari, d3rlpy and TensorBoard, compares their numbers with ours, and its transcript with the one
+//! that is committed.
+
+mod environment;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::project;
+use crate::python::Python;
+
+/// The exports, below the workspace's folder.
+const FOLDER: &str = "target/readers";
+/// The id of the Minari dataset.
+const MINARI_ID: &str = "gta/hopper-v0";
+/// Settings of a model that trains in a second: what it makes is worthless, how it is written is the same. Nothing is
+/// rejected, so that an untrained model fills the pool, too.
+const TINY: [&str; 13] = [
+    "denoiser.width=16",
+    "denoiser.depth=1",
+    "denoiser.channel_hidden=16",
+    "denoiser.embedding=16",
+    "augment.guide.horizon=7",
+    "augment.chunk_windows=16",
+    "augment.filter.action_tolerance=1e9",
+    "augment.filter.observation_margin=null",
+    "augment.filter.reward_margin=null",
+    "trainer.batch=16",
+    "trainer.steps=30",
+    "solver.kind=heun",
+    "solver.steps=4",
+];
+
+/// Makes the exports and has them read; with `write` the transcript is written instead of compared.
+///
+/// # Errors
+/// When the libraries cannot be installed, the program fails, or a library does not read what was written.
+pub fn run(write: bool) -> Result<()> {
+    let began = Instant::now();
+    let libraries = environment::ready(&Python::find()?)?;
+    let installed = began.elapsed();
+    let folder = project::root().join(FOLDER);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    export(&folder)?;
+    let made = began.elapsed();
+    let mut reading = Command::new(&libraries);
+    reading.arg(project::root().join("tests/readers/read.py")).arg(&folder);
+    reading.args(write.then_some("--write")).env("MINARI_DATASETS_PATH", folder.join("minari"));
+    project::run("reading by Python's libraries", &mut reading)?;
+    eprintln!(
+        "readers: all well; {:.0} s for the libraries, {:.0} s to make the data, {:.0} s to read it",
+        installed.as_secs_f64(),
+        (made - installed).as_secs_f64(),
+        (began.elapsed() - made).as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Writes everything that is to be read into `folder`, and what the program says of it: `NAME.json` is what `gta inspect`
+/// says of the dataset NAME.
+fn export(folder: &Path) -> Result<()> {
+    // Uniform actions soon make the hopper fall: its episodes end by termination, and the last one is cut.
+    let collect = ["collect", "--env", "Hopper-v4", "--steps", "700", "--policy", "uniform", "source.hdf5"];
+    gta(folder, &collect)?;
+    let settings: Vec<&str> = TINY.iter().flat_map(|&setting| ["--set", setting]).collect();
+    gta(folder, &[&["train", "source.hdf5", "--out", "model"], &settings[..]].concat())?;
+    let augment = ["augment", "source.hdf5", "--folder", "model", "--transitions", "500", "--out"];
+    gta(folder, &[&augment[..], &["augmented.hdf5"]].concat())?;
+    let minari = folder.join("minari").join(MINARI_ID);
+    let minari = minari.to_str().context("the project's folder has no name in Unicode")?;
+    gta(folder, &[&augment[..], &[minari]].concat())?;
+    for (name, dataset) in [("source", "source.hdf5"), ("augmented", "augmented.hdf5"), ("minari", minari)] {
+        let said = gta(folder, &["inspect", dataset, "--json"])?;
+        fs::write(folder.join(name).with_extension("json"), said)?;
+    }
+    let config = project::root().join("tests/readers/run.toml");
+    let config = config.to_str().context("the project's folder has no name in Unicode")?;
+    gta(folder, &["run", config, "--out", "run"])?;
+    Ok(())
+}
+
+/// Runs the program in `folder` and returns what it printed.
+fn gta(folder: &Path, arguments: &[&str]) -> Result<String> {
+    let mut command = project::cargo();
+    command.args(["run", "--quiet", "--package", "gta-rl", "--bin", "gta", "--", "--quiet"]).args(arguments);
+    command.current_dir(folder).env("MINARI_DATASETS_PATH", folder.join("minari")).env_remove("RUST_LOG");
+    project::capture(&format!("`gta {}`", arguments.join(" ")), &mut command)
+}
