@@ -68,7 +68,7 @@ impl Renderer {
             let [w, h] = LARGEST;
             return Err(fail(format!("frames of {width} by {height} pixels are not between 1 by 1 and {w} by {h}")));
         }
-        let model = model(task)?;
+        let model = model(&*task)?;
         let camera = model.name_to_id(MjtObjBase::mjOBJ_CAMERA, CAMERA).expect("every figure has the camera");
         let renderer = MjRenderer::builder()
             .width(width as u32)
