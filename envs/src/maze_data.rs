@@ -1,6 +1,8 @@
 //! Maze datasets as D4RL collected them: a controller runs after goals that no observation shows, and rewards are those
 //! of the task's own goal.
 
+use std::sync::{Mutex, PoisonError};
+
 use rand::RngExt;
 use rand_chacha::rand_core::Rng as _;
 use rand_distr::{Distribution, StandardNormal};
@@ -47,9 +49,11 @@ pub struct Maze2dCollect {
 /// Collects Maze2d data: one run in which nothing is ever reset. The controller draws a new goal where it reached one, or
 /// after the task's time limit; there rows are marked as truncated, D4RL's `timeouts`, and an episode ends.
 ///
+/// `progress` is called now and then with the transitions simulated so far.
+///
 /// # Errors
 /// If there is no step to collect, the noise is negative or not finite, or MuJoCo refuses the model.
-pub fn collect_maze2d(plan: &Maze2dCollect) -> Result<MazeData> {
+pub fn collect_maze2d(plan: &Maze2dCollect, progress: &(dyn Fn(usize) + Sync)) -> Result<MazeData> {
     check(plan.steps, plan.noise)?;
     let mut env = make(EnvId::Maze2d(plan.maze, plan.reward))?;
     let spec = env.spec().clone();
@@ -88,11 +92,19 @@ pub fn collect_maze2d(plan: &Maze2dCollect) -> Result<MazeData> {
         elapsed += 1;
         if over || row + 1 == plan.steps {
             let total_reward = transitions.rewards[first..].iter().map(|&r| f64::from(r)).sum();
-            transitions.episodes.push(CollectedEpisode { rows: first..row + 1, policy: 0, total_reward, complete: over });
+            transitions.episodes.push(CollectedEpisode {
+                rows: first..row + 1,
+                policy: 0,
+                total_reward,
+                complete: over,
+            });
             (heading, elapsed, first) = (maze2d::free_position(plan.maze, &mut rng), 0, row + 1);
         }
         if !(over && plan.as_published) {
             observed.copy_from_slice(env.observation());
+        }
+        if (row + 1) % 1000 == 0 || row + 1 == plan.steps {
+            progress(row + 1);
         }
     }
     Ok(MazeData { transitions, headings })
@@ -122,12 +134,16 @@ pub struct AntMazeCollect {
 /// each, and a reward is paid where it happens to be within 0.5 of one goal for all data, drawn from those of evaluation.
 /// There the episode terminates, unless `as_published`.
 ///
-/// `progress` is called, from any thread, with the episodes that are done.
+/// `progress` is called, from any thread, with the transitions simulated so far.
 ///
 /// # Errors
 /// If there is no step to collect, the noise is negative or not finite, the walker does not fit ([`AntNavigator::new`]),
 /// a simulation is unstable from its first step, `threads` is 0, or MuJoCo refuses the model.
-pub fn collect_antmaze(plan: &AntMazeCollect, walker: &dyn Policy, progress: &(dyn Fn(usize) + Sync)) -> Result<MazeData> {
+pub fn collect_antmaze(
+    plan: &AntMazeCollect,
+    walker: &dyn Policy,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<MazeData> {
     check(plan.steps, plan.noise)?;
     let threads = thread_count(plan.threads)?;
     let id = EnvId::AntMaze(plan.maze);
@@ -137,13 +153,14 @@ pub fn collect_antmaze(plan: &AntMazeCollect, walker: &dyn Policy, progress: &(d
         transitions: Collected::new(make(id)?.spec().clone(), plan.steps),
         headings: Vec::with_capacity(2 * plan.steps),
     };
-    let mut begun = 0;
+    let (mut begun, simulated) = (0, Mutex::new(0));
     while data.transitions.len() < plan.steps {
         let wave = (plan.steps - data.transitions.len()).div_ceil(ANT_SAMPLES);
-        let done = std::sync::atomic::AtomicUsize::new(begun);
         let episodes = run_episodes(id, wave, threads, |env, index| {
             let episode = run_ant(env, plan, &navigator, goal, begun + index)?;
-            progress(done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1);
+            let mut simulated = simulated.lock().unwrap_or_else(PoisonError::into_inner);
+            *simulated = (*simulated + episode.0.len()).min(plan.steps);
+            progress(*simulated);
             Ok(episode)
         })?;
         begun += wave;
@@ -186,7 +203,8 @@ fn run_ant(
         actor.act(&observation, &mut rng, &mut action);
         let step = env.step(&action);
         if !step.reward.is_finite() {
-            let why = format!("the simulation is unstable at step {sample} of episode {episode}: are its actions finite?");
+            let why =
+                format!("the simulation is unstable at step {sample} of episode {episode}: are its actions finite?");
             return Err(Error::Policy { name: "AntMaze walker".into(), why });
         }
         if plan.as_published {
@@ -246,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_maze2d_run_is_continuous_and_pays_what_follows() {
-        let MazeData { transitions: data, headings } = collect_maze2d(&PLAN).unwrap();
+        let MazeData { transitions: data, headings } = collect_maze2d(&PLAN, &|_| ()).unwrap();
         assert_eq!((data.len(), headings.len(), data.contexts.len()), (3000, 6000, 6000));
         assert!(data.contexts.chunks_exact(2).all(|goal| goal == [1.0, 1.0]));
         for t in 0..2999 {
@@ -264,13 +282,13 @@ mod tests {
         assert!(data.episodes.len() > 20 && data.rewards.contains(&1.0));
         let ends: Vec<usize> = data.episodes.iter().map(|e| e.rows.end - 1).collect();
         assert!((0..3000).all(|t| data.truncated[t] == ends.contains(&t)));
-        assert_eq!(collect_maze2d(&PLAN).unwrap().headings, headings, "the same seed, the same data");
+        assert_eq!(collect_maze2d(&PLAN, &|_| ()).unwrap().headings, headings, "the same seed, the same data");
     }
 
     #[test]
     fn published_maze2d_rows_are_stale_after_a_goal_and_pay_what_is() {
         let MazeData { transitions: data, .. } =
-            collect_maze2d(&Maze2dCollect { as_published: true, noise: 0.5, ..PLAN }).unwrap();
+            collect_maze2d(&Maze2dCollect { as_published: true, noise: 0.5, ..PLAN }, &|_| ()).unwrap();
         let reward = |o: &[f32]| f32::from((o[0] - 1.0).hypot(o[1] - 1.0) <= 0.5);
         assert!((0..3000).all(|t| data.rewards[t] == reward(row(&data.observations, t))));
         for t in 0..2999 {
@@ -312,8 +330,8 @@ mod tests {
 
     #[test]
     fn impossible_plans_are_errors() {
-        assert!(collect_maze2d(&Maze2dCollect { steps: 0, ..PLAN }).is_err());
-        let error = collect_maze2d(&Maze2dCollect { noise: -1.0, ..PLAN }).unwrap_err().to_string();
+        assert!(collect_maze2d(&Maze2dCollect { steps: 0, ..PLAN }, &|_| ()).is_err());
+        let error = collect_maze2d(&Maze2dCollect { noise: -1.0, ..PLAN }, &|_| ()).unwrap_err().to_string();
         assert!(error.contains("-1 is not a standard deviation"), "{error}");
     }
 }

@@ -45,7 +45,9 @@ fn answers_do_not_depend_on_threads_order_or_what_came_before() {
         assert!(same(&expected, &one.step_from(&queries).unwrap()), "{id}, again");
         for row in (0..300).rev().step_by(7).chain([6, 10, 71]) {
             let (observation, action) = (&observations[row * o..][..o], &actions[row * a..][..a]);
-            let alone = one.step_from(&Queries { observations: observation, actions: action, states: None, contexts: None }).unwrap();
+            let alone = one
+                .step_from(&Queries { observations: observation, actions: action, states: None, contexts: None })
+                .unwrap();
             let together = &expected.next_observations[row * o..][..o];
             assert!(
                 alone.next_observations.iter().zip(together).all(|(x, y)| x.to_bits() == y.to_bits()),
@@ -68,7 +70,9 @@ fn the_forward_position_changes_nothing_but_itself() {
         let (mut qpos, qvel) = (vec![0.1; 2 * nq], vec![0.2; 2 * nv]);
         (qpos[0], qpos[nq]) = (0.0, 64.0);
         let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
-        let answers = oracle.step_from(&Queries { observations: &[], actions: &vec![0.3; 2 * a], states, contexts: None }).unwrap();
+        let answers = oracle
+            .step_from(&Queries { observations: &[], actions: &vec![0.3; 2 * a], states, contexts: None })
+            .unwrap();
         let (first, second) = answers.next_observations.split_at(oracle.spec().obs_dim);
         assert!(first.iter().zip(second).all(|(x, y)| (x - y).abs() < 1e-9), "{id}");
         assert!((answers.rewards[0] - answers.rewards[1]).abs() < 1e-9, "{id}");
@@ -86,8 +90,9 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
         // Noise brings what was cut to just below the bound; a little farther below nothing was cut.
         observations[4 * o + nq - 1] = 9.999;
         observations[5 * o + nq - 1] = 9.89;
-        let answers =
-            oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None }).unwrap();
+        let answers = oracle
+            .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None })
+            .unwrap();
         assert_eq!(answers.unrebuilt_rows(), if bounded { 3 } else { 0 }, "{id}");
         assert_eq!([1, 3, 4].map(|row| answers.known(row)), [!bounded; 3]);
         assert!(answers.known(5));
@@ -95,7 +100,9 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
 
         let (qpos, qvel) = (vec![0.0; 6 * nq], vec![12.0; 6 * nv]);
         let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
-        let answers = oracle.step_from(&Queries { observations: &[], actions: &actions[..6 * a], states, contexts: None }).unwrap();
+        let answers = oracle
+            .step_from(&Queries { observations: &[], actions: &actions[..6 * a], states, contexts: None })
+            .unwrap();
         assert_eq!((answers.unrebuilt_rows(), answers.diverged_rows()), (0, 0));
     }
 }
@@ -104,7 +111,9 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
 fn the_point_mass_is_answered_by_its_equations() {
     let oracle = Oracle::new(EnvId::PointMass, Some(3)).unwrap();
     let (observations, actions) = random_queries(&oracle, 1000, 3);
-    let answers = oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None }).unwrap();
+    let answers = oracle
+        .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None })
+        .unwrap();
     for row in 0..1000 {
         let [x, y, vx, vy] = *observations[row * 4..][..4].as_array().unwrap();
         let mut squares = 0.0;
@@ -173,7 +182,9 @@ fn a_context_decides_on_reward_and_end_but_not_on_the_motion() {
         let place = |row: usize| observations[row * o..][..2].iter().map(|&v| f64::from(v));
         let contexts: Vec<f64> = place(0).chain(place(1)).chain([9.0, f64::NAN]).collect();
         let ask = |contexts| {
-            oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts }).unwrap()
+            oracle
+                .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts })
+                .unwrap()
         };
         let (usual, given) = (ask(None), ask(Some(&contexts[..])));
         assert_eq!(usual.rewards, [0.0; 3], "{id}: far from the usual goal");

@@ -64,7 +64,9 @@ mod tests {
 
     #[test]
     fn rewards_fall_as_documented() {
-        for (x, linear, gaussian) in [(2.0, 1.0, 1.0), (1.0, 1.0, 1.0), (0.5, 0.5, 0.1), (0.75, 0.75, 0.1_f64.powf(0.25))] {
+        for (x, linear, gaussian) in
+            [(2.0, 1.0, 1.0), (1.0, 1.0, 1.0), (0.5, 0.5, 0.1), (0.75, 0.75, 0.1_f64.powf(0.25))]
+        {
             assert!((tolerance(x, 1.0, 0.5, Fall::Linear(0.5)) - linear).abs() < 1e-12, "{x}");
             assert!((tolerance(x, 1.0, 0.5, Fall::Gaussian(0.1)) - gaussian).abs() < 1e-12, "{x}");
         }

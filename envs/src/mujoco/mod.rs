@@ -21,9 +21,9 @@ mod task;
 mod walker2d;
 mod walker_walk;
 
+pub(crate) use cheetah_run::CheetahRun;
 #[cfg(feature = "render")]
 pub(crate) use figure::{CAMERA, FRAME_HEIGHT, FRAME_WIDTH};
-pub(crate) use cheetah_run::CheetahRun;
 pub(crate) use halfcheetah::HALF_CHEETAH;
 pub(crate) use hopper::HOPPER;
 #[cfg(feature = "render")]

@@ -117,7 +117,12 @@ fn oracle_agrees(task: &'static Locomotion) {
     let observations: Vec<f32> = recording.observation.iter().map(|&v| v as f32).collect();
     let rows = recording.reward.len() - 1;
     let a = oracle.spec().action_dim;
-    let queries = Queries { observations: &observations[..rows * o], actions: &recording.action[a..], states: None, contexts: None };
+    let queries = Queries {
+        observations: &observations[..rows * o],
+        actions: &recording.action[a..],
+        states: None,
+        contexts: None,
+    };
     let answers = oracle.step_from(&queries).unwrap();
     let mut known = 0;
     for i in (0..rows).filter(|&i| answers.known(i) && !recording.first.contains(&(i as i64 + 1))) {

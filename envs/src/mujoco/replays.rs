@@ -31,10 +31,8 @@ struct Episode {
 
 fn files(name: &str) -> Vec<PathBuf> {
     let root = env!("CARGO_MANIFEST_DIR");
-    let all = [
-        format!("{root}/tests/fixtures/replays/{name}.npz"),
-        format!("{root}/../../shared/golden/envs/{name}.npz"),
-    ];
+    let all =
+        [format!("{root}/tests/fixtures/replays/{name}.npz"), format!("{root}/../../shared/golden/envs/{name}.npz")];
     all.into_iter().map(PathBuf::from).filter(|path| path.exists()).collect()
 }
 
@@ -117,8 +115,7 @@ fn oracle_agrees(id: EnvId, name: &str, bound: f64) {
     for path in files(name) {
         for episode in episodes(&path) {
             let rows = episode.rewards.len();
-            let states =
-                StatesRef { qpos: &episode.qpos[..rows * spec.nq], qvel: &episode.qvel[..rows * spec.nv] };
+            let states = StatesRef { qpos: &episode.qpos[..rows * spec.nq], qvel: &episode.qvel[..rows * spec.nv] };
             let contexts = episode.goal.repeat(rows);
             let observations: Vec<f32> =
                 episode.observations[..rows * spec.obs_dim].iter().map(|&o| o as f32).collect();
