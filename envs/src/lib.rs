@@ -1,11 +1,12 @@
 //! Simulated tasks and physics oracles.
 //!
-//! - [`Env`] is a task: [`make`] builds HalfCheetah, Hopper and Walker2d on MuJoCo (Gymnasium's versions 2 to 4) and a
-//!   point mass with dynamics in closed form.
+//! - [`Env`] is a task: [`make`] builds HalfCheetah, Hopper and Walker2d (Gymnasium's versions 2 to 4), Maze2d and
+//!   AntMaze (D4RL's versions 1 and 2), cheetah-run and walker-walk (dm_control's, observed by their states) on MuJoCo,
+//!   and a point mass with dynamics in closed form.
 //! - [`Oracle`] simulates single transitions, many rows at once on all cores: what truly follows from a state and an
 //!   action, to compare generated data with.
 //! - [`collect`] makes a dataset from [`Policy`]s and [`rollouts`] judges one; [`behaviour`] holds policies to start
-//!   with.
+//!   with. [`collect_maze2d`] and [`collect_antmaze`] collect as D4RL did, with its controllers.
 //! - [`ReferenceReturns`] turns returns into D4RL's normalised scores.
 //!
 //! Whatever runs on several threads gives the same result, bit for bit, for any number of them. MuJoCo's messages go to
