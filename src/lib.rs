@@ -74,4 +74,4 @@ pub use crate::gta::{
 pub use crate::method::{Contents, Exported, Origin, QualityRecord, QualityWatch, Target};
 pub use error::{Error, Result};
 pub use oracle::{Repair, dynamics_check, dynamics_repair};
-pub use recording::{Behaviour, Recording, recorded};
+pub use recording::{Behaviour, Recorded, Recording, recorded};

@@ -45,8 +45,23 @@ pub struct Collected {
     pub qpos: Vec<f64>,
     /// Simulator velocities from which each transition started, `[N, nv]`.
     pub qvel: Vec<f64>,
+    /// Context of each transition, `[N, C]`: the goal that its reward is for.
+    pub contexts: Vec<f64>,
     /// The episodes, in order; together they cover all rows.
     pub episodes: Vec<CollectedEpisode>,
+}
+
+/// One transition, and the state and the context that it started from.
+pub(crate) struct Row<'a> {
+    pub observation: &'a [f64],
+    pub action: &'a [f32],
+    pub reward: f64,
+    pub next_observation: &'a [f64],
+    pub terminated: bool,
+    pub truncated: bool,
+    pub qpos: &'a [f64],
+    pub qvel: &'a [f64],
+    pub context: &'a [f64],
 }
 
 /// Consecutive rows of [`Collected`] from one policy.
@@ -73,7 +88,7 @@ impl Collected {
         self.rewards.is_empty()
     }
 
-    fn new(spec: EnvSpec, rows: usize) -> Self {
+    pub(crate) fn new(spec: EnvSpec, rows: usize) -> Self {
         Self {
             observations: Vec::with_capacity(rows * spec.obs_dim),
             actions: Vec::with_capacity(rows * spec.action_dim),
@@ -83,13 +98,28 @@ impl Collected {
             truncated: Vec::with_capacity(rows),
             qpos: Vec::with_capacity(rows * spec.nq),
             qvel: Vec::with_capacity(rows * spec.nv),
+            contexts: Vec::with_capacity(rows * spec.context_dim),
             episodes: Vec::new(),
             spec,
         }
     }
 
+    /// Appends one transition, with the state and the context that it started from.
+    pub(crate) fn push(&mut self, row: Row<'_>) {
+        let narrow = |values: &[f64], column: &mut Vec<f32>| column.extend(values.iter().map(|&v| v as f32));
+        narrow(row.observation, &mut self.observations);
+        self.actions.extend_from_slice(row.action);
+        self.rewards.push(row.reward as f32);
+        narrow(row.next_observation, &mut self.next_observations);
+        self.terminated.push(row.terminated);
+        self.truncated.push(row.truncated && !row.terminated);
+        self.qpos.extend_from_slice(row.qpos);
+        self.qvel.extend_from_slice(row.qvel);
+        self.contexts.extend_from_slice(row.context);
+    }
+
     /// Appends the first `rows` rows of another collection, which is one episode.
-    fn append(&mut self, episode: &Self, rows: usize, policy: usize) {
+    pub(crate) fn append(&mut self, episode: &Self, rows: usize, policy: usize) {
         let start = self.len();
         let s = &self.spec;
         self.observations.extend_from_slice(&episode.observations[..rows * s.obs_dim]);
@@ -100,6 +130,7 @@ impl Collected {
         self.truncated.extend_from_slice(&episode.truncated[..rows]);
         self.qpos.extend_from_slice(&episode.qpos[..rows * s.nq]);
         self.qvel.extend_from_slice(&episode.qvel[..rows * s.nv]);
+        self.contexts.extend_from_slice(&episode.contexts[..rows * s.context_dim]);
         let last = self.len() - 1;
         let complete = self.terminated[last] || self.truncated[last];
         self.truncated[last] = !self.terminated[last];
@@ -169,13 +200,13 @@ fn run(env: &mut dyn Env, policy: &dyn Policy, seed: u64, number: usize, episode
     let spec = env.spec().clone();
     let mut rng = episode_rng(seed, number, episode);
     let mut action = vec![0.0; spec.action_dim];
-    let narrow = |values: &[f64], column: &mut Vec<f32>| column.extend(values.iter().map(|&v| v as f32));
     let mut rows = Collected::new(spec, 0);
     env.reset(rng.next_u64());
+    let mut actor = policy.begin(env.context());
     while rows.len() < most {
         let (observation, (qpos, qvel)) = (env.observation().to_vec(), env.state());
         let (qpos, qvel) = (qpos.to_vec(), qvel.to_vec());
-        policy.act(&observation, &mut rng, &mut action);
+        actor.act(&observation, &mut rng, &mut action);
         let step = env.step(&action);
         if !step.reward.is_finite() {
             if let Some(last) = rows.truncated.last_mut() {
@@ -183,14 +214,17 @@ fn run(env: &mut dyn Env, policy: &dyn Policy, seed: u64, number: usize, episode
             }
             break;
         }
-        narrow(&observation, &mut rows.observations);
-        rows.actions.extend_from_slice(&action);
-        rows.rewards.push(step.reward as f32);
-        narrow(env.observation(), &mut rows.next_observations);
-        rows.terminated.push(step.terminated);
-        rows.truncated.push(step.truncated && !step.terminated);
-        rows.qpos.extend_from_slice(&qpos);
-        rows.qvel.extend_from_slice(&qvel);
+        rows.push(Row {
+            observation: &observation,
+            action: &action,
+            reward: step.reward,
+            next_observation: env.observation(),
+            terminated: step.terminated,
+            truncated: step.truncated,
+            qpos: &qpos,
+            qvel: &qvel,
+            context: env.context(),
+        });
         if step.done() {
             break;
         }

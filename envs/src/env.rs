@@ -22,6 +22,9 @@ pub struct EnvSpec {
     pub nq: usize,
     /// Generalised velocities in the simulator's state.
     pub nv: usize,
+    /// Numbers in the context (`C`): what an episode's rewards and terminations depend on besides positions and
+    /// velocities, such as a goal. It is drawn at a reset, stays through the episode, and no observation shows it.
+    pub context_dim: usize,
     /// Steps after which an episode is truncated.
     pub time_limit: usize,
     /// Simulated seconds per step.
@@ -64,8 +67,8 @@ pub trait Env {
 
     /// Starts an episode and returns its first observation, `[O]`.
     ///
-    /// The start is drawn from Gymnasium's distribution with a stream of its own: the same seed gives the same
-    /// episode on every machine, but not the episode that Gymnasium draws for that seed.
+    /// The start is drawn from the original's distribution with a stream of its own: the same seed gives the same
+    /// episode on every machine, but not the episode that Gymnasium, D4RL or dm_control draws for that seed.
     fn reset(&mut self, seed: u64) -> &[f64];
 
     /// Applies `action`, `[A]`, for one control step. Actions outside the bounds are cut to them by the actuators,
@@ -84,11 +87,34 @@ pub trait Env {
     /// The simulator's positions, `[nq]`, and velocities, `[nv]`.
     fn state(&self) -> (&[f64], &[f64]);
 
-    /// Starts an episode at a state: the solver's memory is cleared and the time limit counts from here.
+    /// Starts an episode at a state: the solver's memory is cleared and the time limit counts from here. The context
+    /// stays.
     ///
     /// # Errors
     /// If the sizes are not `[nq]` and `[nv]`, or a number is not finite.
     fn set_state(&mut self, qpos: &[f64], qvel: &[f64]) -> Result<()>;
+
+    /// The context of the episode, `[C]`: see [`EnvSpec::context_dim`]. Empty for most tasks.
+    fn context(&self) -> &[f64] {
+        &[]
+    }
+
+    /// Sets the context of the episode that runs.
+    ///
+    /// # Errors
+    /// If the size is not `[C]`, or a number is not finite.
+    fn set_context(&mut self, context: &[f64]) -> Result<()> {
+        check_context(self.spec(), context)
+    }
+}
+
+/// Fails unless `context` can be one of the task's.
+pub(crate) fn check_context(spec: &EnvSpec, context: &[f64]) -> Result<()> {
+    crate::error::check_len("context", context.len(), spec.context_dim)?;
+    match context.iter().find(|value| !value.is_finite()) {
+        Some(bad) => Err(crate::Error::invalid("context", format!("{bad} is not finite"))),
+        None => Ok(()),
+    }
 }
 
 /// Fails unless `qpos` and `qvel` can be a state of the task.

@@ -5,10 +5,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::mujoco::{Locomotion, Task};
+use crate::maze::Maze;
+use crate::mujoco::antmaze::AntMaze;
+use crate::mujoco::maze2d::Maze2d;
+use crate::mujoco::{CheetahRun, MujocoEnv, Task, WalkerWalk};
 use crate::{Env, Error, PointMass, Result};
 
-/// A task of this crate.
+/// A task of this crate: its physics and its reward, both of one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub enum EnvId {
@@ -20,35 +23,94 @@ pub enum EnvId {
     Walker2d,
     /// The point mass of this crate, with dynamics in closed form.
     PointMass,
+    /// D4RL's Maze2d, version 1.
+    Maze2d(Maze, MazeReward),
+    /// D4RL's AntMaze, version 2. "Play" and "diverse" are datasets of one task.
+    AntMaze(Maze),
+    /// dm_control's cheetah-run, observed by its state.
+    CheetahRun,
+    /// dm_control's walker-walk, observed by its state.
+    WalkerWalk,
+}
+
+/// What Maze2d pays for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum MazeReward {
+    /// 1 within 0.5 of the goal, 0 elsewhere.
+    Sparse,
+    /// exp(-distance to the goal).
+    Dense,
 }
 
 impl EnvId {
     /// Every task.
-    pub const ALL: [Self; 4] = [Self::HalfCheetah, Self::Hopper, Self::Walker2d, Self::PointMass];
+    pub const ALL: [Self; 15] = [
+        Self::HalfCheetah,
+        Self::Hopper,
+        Self::Walker2d,
+        Self::PointMass,
+        Self::Maze2d(Maze::Umaze, MazeReward::Sparse),
+        Self::Maze2d(Maze::Medium, MazeReward::Sparse),
+        Self::Maze2d(Maze::Large, MazeReward::Sparse),
+        Self::Maze2d(Maze::Umaze, MazeReward::Dense),
+        Self::Maze2d(Maze::Medium, MazeReward::Dense),
+        Self::Maze2d(Maze::Large, MazeReward::Dense),
+        Self::AntMaze(Maze::Umaze),
+        Self::AntMaze(Maze::Medium),
+        Self::AntMaze(Maze::Large),
+        Self::CheetahRun,
+        Self::WalkerWalk,
+    ];
 
-    /// The task's name, as Gymnasium writes it.
+    /// The task's name with its version, as Gymnasium or D4RL writes it; dm_control's as Shimmy
+    /// registers them in Gymnasium.
     pub fn name(self) -> &'static str {
         match self {
             Self::HalfCheetah => "HalfCheetah-v4",
             Self::Hopper => "Hopper-v4",
             Self::Walker2d => "Walker2d-v4",
             Self::PointMass => "PointMass-v0",
+            Self::Maze2d(Maze::Umaze, MazeReward::Sparse) => "maze2d-umaze-v1",
+            Self::Maze2d(Maze::Medium, MazeReward::Sparse) => "maze2d-medium-v1",
+            Self::Maze2d(Maze::Large, MazeReward::Sparse) => "maze2d-large-v1",
+            Self::Maze2d(Maze::Umaze, MazeReward::Dense) => "maze2d-umaze-dense-v1",
+            Self::Maze2d(Maze::Medium, MazeReward::Dense) => "maze2d-medium-dense-v1",
+            Self::Maze2d(Maze::Large, MazeReward::Dense) => "maze2d-large-dense-v1",
+            Self::AntMaze(Maze::Umaze) => "antmaze-umaze-v2",
+            Self::AntMaze(Maze::Medium) => "antmaze-medium-v2",
+            Self::AntMaze(Maze::Large) => "antmaze-large-v2",
+            Self::CheetahRun => "dm_control/cheetah-run-v0",
+            Self::WalkerWalk => "dm_control/walker-walk-v0",
+        }
+    }
+
+    /// Whose physics and reward these are, and in which version.
+    pub fn origin(self) -> &'static str {
+        match self {
+            Self::HalfCheetah | Self::Hopper | Self::Walker2d => "Gymnasium 1.4.0 on MuJoCo 3.17.0",
+            Self::PointMass => "closed form",
+            Self::Maze2d(..) | Self::AntMaze(_) => "D4RL 89141a6 on MuJoCo 3.17.0",
+            Self::CheetahRun | Self::WalkerWalk => "dm_control 1.0.50 on MuJoCo 3.17.0",
         }
     }
 
     /// The MuJoCo model that this crate builds for the task, as MJCF text; `None` for tasks without one.
     pub fn mjcf(self) -> Option<String> {
-        self.task().map(|task| task.figure.mjcf())
+        self.task().map(|task| task.mjcf())
     }
 
-    /// The MuJoCo task of this name, if it is one.
-    pub(crate) fn task(self) -> Option<&'static Task> {
-        match self {
-            Self::HalfCheetah => Some(&crate::mujoco::HALF_CHEETAH),
-            Self::Hopper => Some(&crate::mujoco::HOPPER),
-            Self::Walker2d => Some(&crate::mujoco::WALKER2D),
-            Self::PointMass => None,
-        }
+    /// The rules of the task, if MuJoCo simulates it.
+    pub(crate) fn task(self) -> Option<Box<dyn Task>> {
+        Some(match self {
+            Self::HalfCheetah => Box::new(crate::mujoco::HALF_CHEETAH),
+            Self::Hopper => Box::new(crate::mujoco::HOPPER),
+            Self::Walker2d => Box::new(crate::mujoco::WALKER2D),
+            Self::Maze2d(maze, reward) => Box::new(Maze2d { maze, reward }),
+            Self::AntMaze(maze) => Box::new(AntMaze(maze)),
+            Self::CheetahRun => Box::new(CheetahRun),
+            Self::WalkerWalk => Box::new(WalkerWalk),
+            Self::PointMass => return None,
+        })
     }
 }
 
@@ -76,27 +138,44 @@ impl FromStr for EnvId {
     type Err = Error;
 
     /// Reads a task's name (`HalfCheetah-v4`, `halfcheetah`, `hopper-v2`) or a D4RL dataset's
-    /// (`walker2d-medium-replay-v2`). Case does not matter. Version 5 is refused: its rewards differ.
+    /// (`walker2d-medium-replay-v2`, `maze2d-umaze-dense-v1`, `antmaze-large-play-v2`), or dm_control's (`cheetah-run`,
+    /// `dm_control/walker-walk-v0`). Case does not matter. Versions with another physics, reward or start are refused:
+    /// Gymnasium's 5, Maze2d's 0, AntMaze's 0 and 1.
     fn from_str(name: &str) -> Result<Self> {
         let lower = name.to_ascii_lowercase();
         let (stem, version) = match lower.rsplit_once("-v") {
             Some((stem, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => (stem, digits.parse::<u32>().ok()),
             _ => (lower.as_str(), None),
         };
-        let family = match stem.strip_prefix("point-mass") {
-            Some(rest) => format!("pointmass{rest}"),
-            None => stem.to_owned(),
+        let (suite, stem) = match stem.strip_prefix("dm_control/") {
+            Some(rest) => (true, rest),
+            None => (false, stem),
         };
-        let id = match family.split(['-', '_']).next().unwrap_or_default() {
-            "halfcheetah" => Some(Self::HalfCheetah),
-            "hopper" => Some(Self::Hopper),
-            "walker2d" => Some(Self::Walker2d),
-            "pointmass" => Some(Self::PointMass),
+        let words: Vec<&str> = stem.split(['-', '_']).collect();
+        let maze = |word: &str| Maze::ALL.into_iter().find(|maze| maze.name() == word);
+        let gymnasium = version.is_none_or(|v| v < 5);
+        let found = match words[..] {
+            ["cheetah", "run"] if version.is_none_or(|v| v == 0) => Some(Self::CheetahRun),
+            ["walker", "walk"] if version.is_none_or(|v| v == 0) => Some(Self::WalkerWalk),
+            _ if suite => None,
+            ["halfcheetah", ..] if gymnasium => Some(Self::HalfCheetah),
+            ["hopper", ..] if gymnasium => Some(Self::Hopper),
+            ["walker2d", ..] if gymnasium => Some(Self::Walker2d),
+            ["pointmass", ..] | ["point", "mass", ..] if gymnasium => Some(Self::PointMass),
+            ["maze2d", word] | ["maze2d", word, "sparse"] if version.is_none_or(|v| v == 1) => {
+                maze(word).map(|maze| Self::Maze2d(maze, MazeReward::Sparse))
+            }
+            ["maze2d", word, "dense"] if version.is_none_or(|v| v == 1) => {
+                maze(word).map(|maze| Self::Maze2d(maze, MazeReward::Dense))
+            }
+            ["antmaze", word] | ["antmaze", word, "play" | "diverse"] if version.is_none_or(|v| v == 2) => {
+                maze(word).map(Self::AntMaze)
+            }
             _ => None,
         };
-        id.filter(|_| version.is_none_or(|v| v < 5)).ok_or_else(|| Error::UnknownTask {
+        found.ok_or_else(|| Error::UnknownTask {
             name: name.to_owned(),
-            known: Self::ALL.map(Self::name).join(", ") + " (versions 0 to 4)",
+            known: Self::ALL.map(Self::name).join(", ") + " (Gymnasium's in versions 0 to 4)",
         })
     }
 }
@@ -107,7 +186,7 @@ impl FromStr for EnvId {
 /// If MuJoCo refuses the task's model.
 pub fn make(id: EnvId) -> Result<Box<dyn Env + Send>> {
     Ok(match id.task() {
-        Some(task) => Box::new(Locomotion::new(task)?),
+        Some(task) => Box::new(MujocoEnv::new(task)?),
         None => Box::new(PointMass::new()),
     })
 }
@@ -129,14 +208,35 @@ mod tests {
             ("walker2d-medium-replay-v2", EnvId::Walker2d),
             ("walker2d_medium", EnvId::Walker2d),
             ("point-mass", EnvId::PointMass),
+            ("Maze2d-UMaze", EnvId::Maze2d(Maze::Umaze, MazeReward::Sparse)),
+            ("maze2d-large-sparse-v1", EnvId::Maze2d(Maze::Large, MazeReward::Sparse)),
+            ("antmaze-medium-diverse-v2", EnvId::AntMaze(Maze::Medium)),
+            ("antmaze-umaze", EnvId::AntMaze(Maze::Umaze)),
+            ("cheetah_run", EnvId::CheetahRun),
+            ("dm_control/walker-walk-v0", EnvId::WalkerWalk),
+            ("maze2d_medium_dense-v1", EnvId::Maze2d(Maze::Medium, MazeReward::Dense)),
         ] {
             assert_eq!(name.parse::<EnvId>().unwrap(), id, "{name}");
         }
     }
 
     #[test]
-    fn unknown_names_and_the_other_rewards_of_version_5_are_refused() {
-        for name in ["", "ant", "halfcheetahs", "Hopper-v5", "-v2", "v4"] {
+    fn unknown_names_and_versions_of_other_rewards_are_refused() {
+        for name in [
+            "",
+            "ant",
+            "halfcheetahs",
+            "Hopper-v5",
+            "-v2",
+            "v4",
+            "maze2d",
+            "maze2d-open-v0",
+            "maze2d-umaze-v0",
+            "antmaze-umaze-v0",
+            "D4RL/antmaze/umaze-v1",
+            "walker",
+            "dm_control/hopper-v0",
+        ] {
             let error = name.parse::<EnvId>().unwrap_err().to_string();
             assert!(error.contains("HalfCheetah-v4") && error.contains(&format!("{name:?}")), "{error}");
         }

@@ -1,11 +1,12 @@
 //! Simulated tasks and physics oracles.
 //!
-//! - [`Env`] is a task: [`make`] builds HalfCheetah, Hopper and Walker2d on MuJoCo (Gymnasium's versions 2 to 4) and a
-//!   point mass with dynamics in closed form.
+//! - [`Env`] is a task: [`make`] builds HalfCheetah, Hopper and Walker2d (Gymnasium's versions 2 to 4), Maze2d and
+//!   AntMaze (D4RL's versions 1 and 2), cheetah-run and walker-walk (dm_control's, observed by their states) on MuJoCo,
+//!   and a point mass with dynamics in closed form.
 //! - [`Oracle`] simulates single transitions, many rows at once on all cores: what truly follows from a state and an
 //!   action, to compare generated data with.
 //! - [`collect`] makes a dataset from [`Policy`]s and [`rollouts`] judges one; [`behaviour`] holds policies to start
-//!   with.
+//!   with. [`collect_maze2d`] and [`collect_antmaze`] collect as D4RL did, with its controllers.
 //! - [`ReferenceReturns`] turns returns into D4RL's normalised scores.
 //!
 //! Whatever runs on several threads gives the same result, bit for bit, for any number of them. MuJoCo's messages go to
@@ -17,8 +18,11 @@ mod dynamics;
 mod env;
 mod error;
 mod id;
+mod maze;
+mod maze_data;
 mod mlp;
 mod mujoco;
+mod navigator;
 mod oracle;
 mod point_mass;
 mod policy;
@@ -26,16 +30,21 @@ mod policy;
 mod render;
 mod rollout;
 mod score;
+mod waypoint;
 
 pub use collect::{Collect, Collected, CollectedEpisode, collect};
 pub use env::{Env, EnvSpec, Rng, Step};
 pub use error::{Error, Result};
-pub use id::{EnvId, make};
+pub use id::{EnvId, MazeReward, make};
+pub use maze::{Maze, Tile};
+pub use maze_data::{AntMazeCollect, Maze2dCollect, MazeData, collect_antmaze, collect_maze2d};
 pub use mlp::MlpPolicy;
+pub use navigator::AntNavigator;
 pub use oracle::{Answers, Oracle, Queries, StatesRef};
 pub use point_mass::PointMass;
-pub use policy::{GaussianPolicy, LinearPolicy, Policy, Provenance, UniformPolicy};
+pub use policy::{Actor, GaussianPolicy, LinearPolicy, Policy, Provenance, UniformPolicy};
 #[cfg(feature = "render")]
 pub use render::{Frame, Renderer};
 pub use rollout::{EpisodeOutcome, Situations, rollouts, rollouts_batched, start_seed};
 pub use score::ReferenceReturns;
+pub use waypoint::WaypointController;

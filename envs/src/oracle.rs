@@ -18,7 +18,7 @@ const CHUNK: usize = 64;
 /// use envs::{EnvId, Oracle, Queries};
 ///
 /// let oracle = Oracle::new(EnvId::PointMass, None)?;
-/// let queries = Queries { observations: &[1.0, 0.0, 0.0, 0.0], actions: &[-1.0, 0.0], states: None };
+/// let queries = Queries { observations: &[1.0, 0.0, 0.0, 0.0], actions: &[-1.0, 0.0], states: None, contexts: None };
 /// let answers = oracle.step_from(&queries)?;
 /// assert!(answers.known(0));
 /// assert!((answers.next_observations[2] + 0.4).abs() < 1e-12);
@@ -38,6 +38,10 @@ pub struct Queries<'a> {
     pub actions: &'a [f32],
     /// The simulator's states, where they are known.
     pub states: Option<StatesRef<'a>>,
+    /// Contexts, `[N, C]`, where they are known. Without them the task's usual one is taken: Maze2d's only goal; for
+    /// AntMaze the middle of where its goals are drawn. They matter to rewards and terminations alone. `infos/goal` of
+    /// D4RL's files is none: it is where the collector was heading, not what the rewards are for.
+    pub contexts: Option<&'a [f64]>,
 }
 
 /// Simulator states, `N` rows.
@@ -62,7 +66,8 @@ pub struct Answers {
     /// Whether the task ends, `[N]`; false where the row is not known.
     pub terminated: Vec<bool>,
     /// Whether the state was given or follows from the observation, `[N]`. False where a velocity lies at or beyond
-    /// the bound that the task cuts observed velocities to, or a number is not finite.
+    /// the bound that the task cuts observed velocities to, an orientation is shown by numbers that are none (Ant,
+    /// `walker-walk`), or a number is not finite.
     pub rebuilt: Vec<bool>,
     /// Whether the simulation could not take the step, `[N]`: the action is not finite, or the state is so far from
     /// anything physical that the simulation is unstable.
@@ -130,7 +135,7 @@ impl Oracle {
     /// Simulates one step from every row.
     ///
     /// # Errors
-    /// If the columns are not `[N, O]`, `[N, A]`, `[N, nq]` and `[N, nv]` for one `N`. Rows that cannot be simulated
+    /// If the columns are not `[N, O]`, `[N, A]`, `[N, nq]`, `[N, nv]` and `[N, C]` for one `N`. Rows that cannot be simulated
     /// are no error: the answers say which.
     pub fn step_from(&self, queries: &Queries<'_>) -> Result<Answers> {
         let (o, a, nq, nv) = (self.spec.obs_dim, self.spec.action_dim, self.spec.nq, self.spec.nv);
@@ -142,6 +147,9 @@ impl Oracle {
                 check_len("oracle qpos", states.qpos.len(), rows * nq)?;
                 check_len("oracle qvel", states.qvel.len(), rows * nv)?;
             }
+        }
+        if let Some(contexts) = queries.contexts {
+            check_len("oracle contexts", contexts.len(), rows * self.spec.context_dim)?;
         }
         let mut answers = Answers {
             next_observations: vec![f64::NAN; rows * o],
@@ -188,7 +196,8 @@ impl Oracle {
 
     /// Simulates the rows of one chunk.
     fn answer(&self, dynamics: &mut dyn Dynamics, queries: &Queries<'_>, chunk: Chunk<'_>) {
-        let (o, a, nq, nv) = (self.spec.obs_dim, self.spec.action_dim, self.spec.nq, self.spec.nv);
+        let (o, a, c) = (self.spec.obs_dim, self.spec.action_dim, self.spec.context_dim);
+        let (nq, nv) = (self.spec.nq, self.spec.nv);
         let (mut qpos, mut qvel) = (vec![0.0; nq], vec![0.0; nv]);
         for (offset, next) in chunk.next_observations.chunks_exact_mut(o).enumerate() {
             let row = chunk.first + offset;
@@ -200,11 +209,13 @@ impl Oracle {
                 }
                 None => dynamics.rebuild(&queries.observations[row * o..][..o], &mut qpos, &mut qvel),
             };
-            chunk.rebuilt[offset] = rebuilt && qpos.iter().chain(&qvel).all(|value| value.is_finite());
+            let context = queries.contexts.map(|contexts| &contexts[row * c..][..c]);
+            let numbers = qpos.iter().chain(&qvel).chain(context.unwrap_or_default());
+            chunk.rebuilt[offset] = rebuilt && numbers.into_iter().all(|value| value.is_finite());
             if !chunk.rebuilt[offset] {
                 continue;
             }
-            match dynamics.advance(&qpos, &qvel, &queries.actions[row * a..][..a], next) {
+            match dynamics.advance(&qpos, &qvel, context, &queries.actions[row * a..][..a], next) {
                 Some(outcome) => {
                     chunk.rewards[offset] = outcome.reward;
                     chunk.terminated[offset] = outcome.terminated;

@@ -48,6 +48,7 @@ impl PointMass {
             action_high: vec![1.0; 2],
             nq: 2,
             nv: 2,
+            context_dim: 0,
             time_limit: 200,
             dt: Self::DT,
         };
@@ -135,7 +136,14 @@ impl Dynamics for PointMassDynamics {
         true
     }
 
-    fn advance(&mut self, qpos: &[f64], qvel: &[f64], action: &[f32], next: &mut [f64]) -> Option<Outcome> {
+    fn advance(
+        &mut self,
+        qpos: &[f64],
+        qvel: &[f64],
+        _: Option<&[f64]>,
+        action: &[f32],
+        next: &mut [f64],
+    ) -> Option<Outcome> {
         let (state, outcome) = PointMass::transition(&[qpos[0], qpos[1], qvel[0], qvel[1]], action)?;
         next.copy_from_slice(&state);
         Some(outcome)

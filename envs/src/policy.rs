@@ -16,6 +16,46 @@ pub trait Policy: Send + Sync {
 
     /// Writes the action, `[A]`, for `observation`, `[O]`. All randomness comes from `rng`.
     fn act(&self, observation: &[f64], rng: &mut Rng, action: &mut [f32]);
+
+    /// What acts through one episode of this context, `[C]` ([`Env::context`](crate::Env::context)). Most policies
+    /// neither remember nor look at the context; those that plan a way do.
+    fn begin<'a>(&'a self, context: &[f64]) -> Box<dyn Actor + 'a> {
+        let _ = context;
+        Box::new(Memoryless(self))
+    }
+}
+
+/// A policy through one episode, which may remember what happened in it.
+pub trait Actor {
+    /// Writes the action, `[A]`, for `observation`, `[O]`. All randomness comes from `rng`.
+    fn act(&mut self, observation: &[f64], rng: &mut Rng, action: &mut [f32]);
+}
+
+/// A policy that remembers nothing.
+pub(crate) struct Memoryless<'a, P: ?Sized>(pub &'a P);
+
+impl<P: Policy + ?Sized> Actor for Memoryless<'_, P> {
+    fn act(&mut self, observation: &[f64], rng: &mut Rng, action: &mut [f32]) {
+        self.0.act(observation, rng, action);
+    }
+}
+
+impl<P: Policy + ?Sized> Policy for &P {
+    fn obs_dim(&self) -> usize {
+        (**self).obs_dim()
+    }
+
+    fn action_dim(&self) -> usize {
+        (**self).action_dim()
+    }
+
+    fn act(&self, observation: &[f64], rng: &mut Rng, action: &mut [f32]) {
+        (**self).act(observation, rng, action);
+    }
+
+    fn begin<'a>(&'a self, context: &[f64]) -> Box<dyn Actor + 'a> {
+        (**self).begin(context)
+    }
 }
 
 impl<P: Policy + ?Sized> Policy for Box<P> {
@@ -29,6 +69,10 @@ impl<P: Policy + ?Sized> Policy for Box<P> {
 
     fn act(&self, observation: &[f64], rng: &mut Rng, action: &mut [f32]) {
         (**self).act(observation, rng, action);
+    }
+
+    fn begin<'a>(&'a self, context: &[f64]) -> Box<dyn Actor + 'a> {
+        (**self).begin(context)
     }
 }
 
@@ -163,10 +207,31 @@ impl<P: Policy> Policy for GaussianPolicy<P> {
 
     fn act(&self, observation: &[f64], rng: &mut Rng, action: &mut [f32]) {
         self.mean.act(observation, rng, action);
-        for value in action {
-            let noise: f32 = StandardNormal.sample(rng);
-            *value = (*value + self.std * noise).clamp(-1.0, 1.0);
-        }
+        add_noise(self.std, rng, action);
+    }
+
+    fn begin<'a>(&'a self, context: &[f64]) -> Box<dyn Actor + 'a> {
+        Box::new(GaussianActor { mean: self.mean.begin(context), std: self.std })
+    }
+}
+
+/// Another actor's action plus Gaussian noise.
+struct GaussianActor<'a> {
+    mean: Box<dyn Actor + 'a>,
+    std: f32,
+}
+
+impl Actor for GaussianActor<'_> {
+    fn act(&mut self, observation: &[f64], rng: &mut Rng, action: &mut [f32]) {
+        self.mean.act(observation, rng, action);
+        add_noise(self.std, rng, action);
+    }
+}
+
+fn add_noise(std: f32, rng: &mut Rng, action: &mut [f32]) {
+    for value in action {
+        let noise: f32 = StandardNormal.sample(rng);
+        *value = (*value + std * noise).clamp(-1.0, 1.0);
     }
 }
 

@@ -80,8 +80,9 @@ pub fn rollouts(
         let mut action = vec![0.0; env.spec().action_dim];
         let mut outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
         env.reset(rng.next_u64());
+        let mut actor = policy.begin(env.context());
         loop {
-            policy.act(env.observation(), &mut rng, &mut action);
+            actor.act(env.observation(), &mut rng, &mut action);
             let step = env.step(&action);
             outcome.total_reward += step.reward;
             outcome.length += 1;

@@ -46,9 +46,12 @@ const TABLE: [(&str, f64, f64); 31] = [
     ("bullet-maze2d-large", 1.82, 285.92),
 ];
 
+/// Rewards of dm_control's suite lie within 0 and 1, and episodes have 1,000 steps: V-D4RL's scores are returns over 10.
+const SUITE: [&str; 2] = ["cheetah-run", "walker-walk"];
+
 impl ReferenceReturns {
-    /// The references of a task or of one of its D4RL datasets (`Hopper-v4`, `hopper-medium-v2`); `None` where D4RL
-    /// has none.
+    /// The references of a task or of one of its D4RL datasets (`Hopper-v4`, `hopper-medium-v2`), or of a task of
+    /// dm_control's suite that V-D4RL has data of (`walker_walk`); `None` where there are none.
     ///
     /// ```
     /// use envs::ReferenceReturns;
@@ -58,8 +61,12 @@ impl ReferenceReturns {
     /// ```
     pub fn of(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase().replace('_', "-");
+        let name = name.strip_prefix("dm-control/").unwrap_or(&name);
         let fits =
             |prefix: &str| name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'));
+        if SUITE.into_iter().any(fits) {
+            return Some(Self { min: 0.0, max: 1000.0 });
+        }
         let (_, min, max) = TABLE.iter().filter(|row| fits(row.0)).max_by_key(|row| row.0.len())?;
         Some(Self { min: *min, max: *max })
     }
@@ -84,6 +91,8 @@ mod tests {
         let cheetah = ReferenceReturns::of("HalfCheetah-v4").unwrap();
         assert!((cheetah.score(5000.0) - 42.53).abs() < 0.01);
         assert_eq!(ReferenceReturns::of("maze2d-umaze-dense-v1").unwrap().min, 68.537689);
+        assert_eq!(ReferenceReturns::of("dm_control/walker-walk-v0").unwrap().score(425.0), 42.5);
+        assert_eq!(ReferenceReturns::of("cheetah_run").unwrap().max, 1000.0);
         for unknown in ["", "pendulum", "ants-medium-v2", "maze2d-open-v1", "PointMass-v0"] {
             assert_eq!(ReferenceReturns::of(unknown), None, "{unknown}");
         }

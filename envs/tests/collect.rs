@@ -1,6 +1,8 @@
 //! Collection and episodes as a whole.
 
-use envs::{Collect, Collected, EnvId, GaussianPolicy, Policy, Rng, UniformPolicy, behaviour, collect, make};
+use envs::{
+    Collect, Collected, EnvId, GaussianPolicy, Maze, MazeReward, Policy, Rng, UniformPolicy, behaviour, collect, make,
+};
 
 fn plan(id: EnvId, steps: usize, threads: usize) -> Collect {
     Collect { id, steps, seed: 7, threads: Some(threads) }
@@ -11,6 +13,7 @@ fn check_columns(data: &Collected, steps: usize) {
     assert_eq!(n, steps);
     assert_eq!([data.observations.len(), data.next_observations.len()], [n * s.obs_dim; 2]);
     assert_eq!([data.actions.len(), data.qpos.len(), data.qvel.len()], [n * s.action_dim, n * s.nq, n * s.nv]);
+    assert_eq!(data.contexts.len(), n * s.context_dim);
     let mut row = 0;
     for episode in &data.episodes {
         assert_eq!(episode.rows.start, row);
@@ -70,7 +73,8 @@ fn halfcheetah_episodes_end_at_the_time_limit() {
 
 #[test]
 fn every_task_is_truncated_at_its_time_limit_and_again_after_a_reset() {
-    for id in [EnvId::HalfCheetah, EnvId::PointMass] {
+    let maze = EnvId::Maze2d(Maze::Umaze, MazeReward::Dense);
+    for id in [EnvId::HalfCheetah, EnvId::PointMass, maze, EnvId::AntMaze(Maze::Umaze), EnvId::WalkerWalk] {
         let mut env = make(id).unwrap();
         let (limit, action) = (env.spec().time_limit, vec![0.0; env.spec().action_dim]);
         for seed in 0..2 {
@@ -96,10 +100,14 @@ fn a_seed_gives_an_episode_and_a_state_continues_it() {
         let (qpos, qvel) = a.state();
         let (qpos, qvel) = (qpos.to_vec(), qvel.to_vec());
         b.set_state(&qpos, &qvel).unwrap();
+        b.set_context(a.context()).unwrap();
         assert_eq!(a.observation(), b.observation());
         assert_eq!(a.step(&action), b.step(&action), "{id}");
         assert_eq!(a.observation(), b.observation(), "{id}");
         assert!(b.set_state(&qpos[1..], &qvel).is_err());
+        let context = vec![f64::NAN; a.spec().context_dim];
+        assert!(b.set_context(&[a.context(), &[0.0]].concat()).is_err());
+        assert_eq!(b.set_context(&context).is_err(), !context.is_empty(), "{id}");
         let mut broken = qvel.clone();
         broken[0] = f64::NAN;
         assert!(b.set_state(&qpos, &broken).unwrap_err().to_string().contains("NaN is not finite"));

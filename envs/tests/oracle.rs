@@ -1,6 +1,6 @@
 //! The oracle as a whole: threads, rows without an answer, closed-form dynamics, and inputs of any kind.
 
-use envs::{Answers, EnvId, Oracle, PointMass, Queries, Rng, StatesRef, UniformPolicy, collect};
+use envs::{Answers, EnvId, Maze, MazeReward, Oracle, PointMass, Queries, Rng, StatesRef, UniformPolicy, collect};
 use proptest::prelude::*;
 use rand::RngExt;
 use rand_chacha::rand_core::SeedableRng;
@@ -9,7 +9,16 @@ fn random_queries(oracle: &Oracle, rows: usize, seed: u64) -> (Vec<f32>, Vec<f32
     let mut rng = Rng::seed_from_u64(seed);
     let mut column =
         |width: usize, scale: f32| -> Vec<f32> { (0..rows * width).map(|_| rng.random_range(-scale..scale)).collect() };
-    (column(oracle.spec().obs_dim, 0.5), column(oracle.spec().action_dim, 1.0))
+    let (mut observations, actions) = (column(oracle.spec().obs_dim, 0.5), column(oracle.spec().action_dim, 1.0));
+    // Where these are observed, orientations are to be some.
+    for row in observations.chunks_exact_mut(oracle.spec().obs_dim) {
+        match oracle.spec().id {
+            EnvId::AntMaze(_) => row[3] = 1.0,
+            EnvId::WalkerWalk => row[..14].iter_mut().step_by(2).for_each(|x| *x = 1.0),
+            _ => {}
+        }
+    }
+    (observations, actions)
 }
 
 /// Whether two answers are the same bit for bit; NaN equals NaN.
@@ -30,13 +39,15 @@ fn answers_do_not_depend_on_threads_order_or_what_came_before() {
         actions[5 * a] = f32::NAN;
         observations[9 * o + 1] = f32::INFINITY;
         observations[70 * o..71 * o].fill(3e9);
-        let queries = Queries { observations: &observations, actions: &actions, states: None };
+        let queries = Queries { observations: &observations, actions: &actions, states: None, contexts: None };
         let expected = one.step_from(&queries).unwrap();
         assert!(same(&expected, &four.step_from(&queries).unwrap()), "{id}");
         assert!(same(&expected, &one.step_from(&queries).unwrap()), "{id}, again");
         for row in (0..300).rev().step_by(7).chain([6, 10, 71]) {
             let (observation, action) = (&observations[row * o..][..o], &actions[row * a..][..a]);
-            let alone = one.step_from(&Queries { observations: observation, actions: action, states: None }).unwrap();
+            let alone = one
+                .step_from(&Queries { observations: observation, actions: action, states: None, contexts: None })
+                .unwrap();
             let together = &expected.next_observations[row * o..][..o];
             assert!(
                 alone.next_observations.iter().zip(together).all(|(x, y)| x.to_bits() == y.to_bits()),
@@ -45,7 +56,8 @@ fn answers_do_not_depend_on_threads_order_or_what_came_before() {
         }
         assert!(!expected.known(5) && expected.diverged[5] && expected.rewards[5].is_nan());
         assert!(!expected.known(9) && !expected.rebuilt[9]);
-        assert!(!expected.known(70) || id == EnvId::PointMass);
+        // The point mass is never unstable, and Maze2d cuts its velocities before a step.
+        assert!(!expected.known(70) || matches!(id, EnvId::PointMass | EnvId::Maze2d(..)), "{id}");
         assert!((0..300).filter(|row| ![5, 9, 70].contains(row)).all(|row| expected.known(row)), "{id}");
     }
 }
@@ -58,7 +70,9 @@ fn the_forward_position_changes_nothing_but_itself() {
         let (mut qpos, qvel) = (vec![0.1; 2 * nq], vec![0.2; 2 * nv]);
         (qpos[0], qpos[nq]) = (0.0, 64.0);
         let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
-        let answers = oracle.step_from(&Queries { observations: &[], actions: &vec![0.3; 2 * a], states }).unwrap();
+        let answers = oracle
+            .step_from(&Queries { observations: &[], actions: &vec![0.3; 2 * a], states, contexts: None })
+            .unwrap();
         let (first, second) = answers.next_observations.split_at(oracle.spec().obs_dim);
         assert!(first.iter().zip(second).all(|(x, y)| (x - y).abs() < 1e-9), "{id}");
         assert!((answers.rewards[0] - answers.rewards[1]).abs() < 1e-9, "{id}");
@@ -76,8 +90,9 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
         // Noise brings what was cut to just below the bound; a little farther below nothing was cut.
         observations[4 * o + nq - 1] = 9.999;
         observations[5 * o + nq - 1] = 9.89;
-        let answers =
-            oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None }).unwrap();
+        let answers = oracle
+            .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None })
+            .unwrap();
         assert_eq!(answers.unrebuilt_rows(), if bounded { 3 } else { 0 }, "{id}");
         assert_eq!([1, 3, 4].map(|row| answers.known(row)), [!bounded; 3]);
         assert!(answers.known(5));
@@ -85,7 +100,9 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
 
         let (qpos, qvel) = (vec![0.0; 6 * nq], vec![12.0; 6 * nv]);
         let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
-        let answers = oracle.step_from(&Queries { observations: &[], actions: &actions[..6 * a], states }).unwrap();
+        let answers = oracle
+            .step_from(&Queries { observations: &[], actions: &actions[..6 * a], states, contexts: None })
+            .unwrap();
         assert_eq!((answers.unrebuilt_rows(), answers.diverged_rows()), (0, 0));
     }
 }
@@ -94,7 +111,9 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
 fn the_point_mass_is_answered_by_its_equations() {
     let oracle = Oracle::new(EnvId::PointMass, Some(3)).unwrap();
     let (observations, actions) = random_queries(&oracle, 1000, 3);
-    let answers = oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None }).unwrap();
+    let answers = oracle
+        .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None })
+        .unwrap();
     for row in 0..1000 {
         let [x, y, vx, vy] = *observations[row * 4..][..4].as_array().unwrap();
         let mut squares = 0.0;
@@ -120,7 +139,8 @@ fn what_a_policy_did_is_what_the_oracle_says() {
         let plan = envs::Collect { id, steps: 500, seed: 4, threads: Some(2) };
         let data = collect(&plan, &[&policy], &|_| {}).unwrap();
         let states = Some(StatesRef { qpos: &data.qpos, qvel: &data.qvel });
-        let queries = Queries { observations: &data.observations, actions: &data.actions, states };
+        let contexts = Some(&data.contexts[..]);
+        let queries = Queries { observations: &data.observations, actions: &data.actions, states, contexts };
         let answers = oracle.step_from(&queries).unwrap();
         for (ours, seen) in answers.next_observations.iter().zip(&data.next_observations) {
             assert!((ours - f64::from(*seen)).abs() < 1e-5 * ours.abs().max(1.0), "{id}: {ours} {seen}");
@@ -134,7 +154,7 @@ fn what_a_policy_did_is_what_the_oracle_says() {
 fn columns_of_the_wrong_size_are_errors_and_no_rows_are_none() {
     let oracle = Oracle::new(EnvId::Hopper, Some(1)).unwrap();
     let ask = |observations: &[f32], actions: &[f32], states: Option<StatesRef<'_>>| {
-        oracle.step_from(&Queries { observations, actions, states })
+        oracle.step_from(&Queries { observations, actions, states, contexts: None })
     };
     assert!(ask(&[], &[], None).unwrap().is_empty());
     for (result, what) in [
@@ -147,6 +167,44 @@ fn columns_of_the_wrong_size_are_errors_and_no_rows_are_none() {
         assert!(error.contains(what), "{error}");
     }
     assert!(Oracle::new(EnvId::Hopper, Some(0)).is_err());
+    let queries = Queries { observations: &[0.0; 22], actions: &[0.0; 6], states: None, contexts: Some(&[0.0; 3]) };
+    let error = oracle.step_from(&queries).unwrap_err().to_string();
+    assert!(error.contains("oracle contexts: expected 0 numbers, got 3"), "{error}");
+}
+
+#[test]
+fn a_context_decides_on_reward_and_end_but_not_on_the_motion() {
+    for id in [EnvId::AntMaze(Maze::Medium), EnvId::Maze2d(Maze::Medium, MazeReward::Sparse)] {
+        let oracle = Oracle::new(id, Some(1)).unwrap();
+        let (observations, actions) = random_queries(&oracle, 3, 8);
+        let o = oracle.spec().obs_dim;
+        // Goals where the first two rows are, and one that is none.
+        let place = |row: usize| observations[row * o..][..2].iter().map(|&v| f64::from(v));
+        let contexts: Vec<f64> = place(0).chain(place(1)).chain([9.0, f64::NAN]).collect();
+        let ask = |contexts| {
+            oracle
+                .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts })
+                .unwrap()
+        };
+        let (usual, given) = (ask(None), ask(Some(&contexts[..])));
+        assert_eq!(usual.rewards, [0.0; 3], "{id}: far from the usual goal");
+        assert_eq!(given.rewards[..2], [1.0; 2], "{id}");
+        assert_eq!(given.terminated, [true, true, false].map(|t| t && matches!(id, EnvId::AntMaze(_))), "{id}");
+        assert_eq!(given.next_observations[..2 * o], usual.next_observations[..2 * o], "{id}");
+        assert!(!given.known(2) && usual.known(2), "{id}");
+    }
+}
+
+#[test]
+fn numbers_that_show_no_orientation_have_no_answer() {
+    for (id, first) in [(EnvId::AntMaze(Maze::Umaze), 3..7), (EnvId::WalkerWalk, 4..6)] {
+        let oracle = Oracle::new(id, Some(1)).unwrap();
+        let (mut observations, actions) = random_queries(&oracle, 2, 9);
+        observations[first].fill(0.01);
+        let queries = Queries { observations: &observations, actions: &actions, states: None, contexts: None };
+        let answers = oracle.step_from(&queries).unwrap();
+        assert_eq!(answers.rebuilt, [false, true], "{id}");
+    }
 }
 
 /// Numbers that generated data may hold: ordinary, huge, and not finite.
@@ -165,19 +223,19 @@ proptest! {
     #[test]
     fn any_numbers_are_survived(
         id in prop::sample::select(EnvId::ALL.to_vec()),
-        numbers in prop::collection::vec(wild(), 23),
+        numbers in prop::collection::vec(wild(), 37),
     ) {
         let oracle = Oracle::new(id, Some(1)).unwrap();
         let (o, a) = (oracle.spec().obs_dim, oracle.spec().action_dim);
         let mut observations = numbers[..o].to_vec();
-        observations.extend(std::iter::repeat_n(0.1, o));
+        observations.extend(std::iter::repeat_n(0.5, o));
         let mut actions = numbers[o..o + a].to_vec();
         actions.extend(std::iter::repeat_n(0.5, a));
         let answers =
-            oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None }).unwrap();
+            oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None }).unwrap();
         let finite = answers.next_observations[..o].iter().all(|v| v.is_finite()) && answers.rewards[0].is_finite();
         prop_assert_eq!(finite, answers.known(0));
-        let calm = Queries { observations: &observations[o..], actions: &actions[a..], states: None };
+        let calm = Queries { observations: &observations[o..], actions: &actions[a..], states: None, contexts: None };
         let alone = oracle.step_from(&calm).unwrap();
         prop_assert_eq!(&answers.next_observations[o..], &alone.next_observations[..]);
     }

@@ -120,19 +120,23 @@ pub struct QuickstartArgs {
 /// Record a dataset from policies in a simulated task.
 ///
 /// Without --policy, built-in policies of rising level act, with Gaussian noise on their actions (HalfCheetah-v4 and
-/// PointMass-v0). The file has D4RL's layout, with simulator states, and says how it was made.
+/// PointMass-v0); in Maze2d D4RL's waypoint controller, which runs after goals of its own, without noise. The file has
+/// D4RL's layout, with simulator states, and says how it was made.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
   gta collect --env HalfCheetah-v4 --steps 60000 original.hdf5
   gta collect --env PointMass-v0 --steps 2000 --seed 3 --noise 0.1 point-mass.hdf5
   gta collect --env Hopper-v4 --steps 100000 --policy hopper-ppo.safetensors hopper.hdf5
-  gta collect --env Walker2d-v4 --steps 10000 --policy uniform random.hdf5")]
+  gta collect --env Walker2d-v4 --steps 10000 --policy uniform random.hdf5
+  gta collect --env maze2d-umaze-v1 --steps 100000 maze2d.hdf5
+  gta collect --env antmaze-umaze-v2 --steps 100000 --policy navigator:walker.safetensors antmaze.hdf5")]
 pub struct CollectArgs {
     /// File to write (.hdf5 or .h5); an existing one is replaced at the end.
     #[arg(value_name = "OUT")]
     pub out: PathBuf,
-    /// The task: HalfCheetah-v4, Hopper-v4, Walker2d-v4 or PointMass-v0.
+    /// The task: HalfCheetah-v4, Hopper-v4, Walker2d-v4, PointMass-v0, maze2d-MAZE-v1 or maze2d-MAZE-dense-v1,
+    /// antmaze-MAZE-v2 (MAZE: umaze, medium or large), cheetah-run or walker-walk.
     #[arg(long, value_name = "ID")]
     pub env: EnvId,
     /// Transitions in all; the policies share them equally.
@@ -141,9 +145,14 @@ pub struct CollectArgs {
     /// Seed of starts and action noise.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// A policy: a .json file (linear), a .safetensors file (MLP), or the word `uniform`. May be given several times.
+    /// A policy: a .json file (linear), a .safetensors file (MLP), or the word `uniform`. In AntMaze `navigator:FILE`
+    /// finds the way and walks as the file's MLP does. May be given several times.
     #[arg(long, value_name = "FILE")]
     pub policy: Vec<String>,
+    /// Write mazes with the quirks of D4RL's published files: rewards of the current observation and stale rows
+    /// (Maze2d), episodes that go on at the goal (AntMaze), no next observations.
+    #[arg(long)]
+    pub as_published: bool,
     /// Standard deviation of Gaussian noise added to actions [default: 0.2; none for MLP and uniform policies, which
     /// have their own]
     #[arg(long, value_name = "STD")]

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use gta::envs::Collect;
-use gta::replay::Dataset;
+use gta::envs::{Collect, EnvId};
 use gta::replay::formats::d4rl;
-use gta::{Behaviour, Recording};
+use gta::{Behaviour, Recorded, Recording};
 use serde_json::json;
 
 use super::args::CollectArgs;
@@ -36,16 +35,24 @@ impl Plan {
             "there are no built-in policies for {}; name one by --policy FILE, or --policy uniform",
             args.env
         );
+        let maze = matches!(args.env, EnvId::Maze2d(..) | EnvId::AntMaze(_));
+        ensure!(maze || !args.as_published, "--as-published: {} is no maze, whose files D4RL made otherwise", args.env);
         let threads = args.threads.map(usize::from);
         let collect = Collect { id: args.env, steps: args.steps.into(), seed: args.seed, threads };
-        Ok(Self { out: args.out, recording: Recording { collect, behaviours, noise: args.noise } })
+        Ok(Self {
+            out: args.out,
+            recording: Recording { collect, behaviours, noise: args.noise, as_published: args.as_published },
+        })
     }
 
     /// Records.
     pub fn run(self, console: &Console) -> Result<()> {
         output::check_folder_of(&self.out)?;
-        let dataset = record(console, &self.recording)?;
-        d4rl::write(&self.out, &dataset, &self.recording.provenance())?;
+        let Recorded { dataset, headings } = record(console, &self.recording)?;
+        let goal = [("goal", 2, &headings[..])];
+        let infos = if headings.is_empty() { &[][..] } else { &goal[..] };
+        let layout = d4rl::Layout { infos, as_published: self.recording.as_published };
+        d4rl::write_as(&self.out, &dataset, &self.recording.provenance(), &layout)?;
         let returns = dataset.episode_returns();
         let mean = returns.iter().sum::<f64>() / returns.len() as f64;
         let (rows, episodes) = (dataset.len(), returns.len());
@@ -62,11 +69,11 @@ impl Plan {
 }
 
 /// Records, and shows how far it is.
-pub fn record(console: &Console, recording: &Recording) -> Result<Dataset> {
+pub fn record(console: &Console, recording: &Recording) -> Result<Recorded> {
     let total = recording.collect.steps as u64;
     let progress = console.progress("collecting", "transitions", Some(total));
-    let dataset = recording.record(&|done| progress.at(done as u64, Some(total), ""))?;
-    let episodes = thousands(dataset.episodes().len() as u64);
+    let recorded = recording.record(&|done| progress.at(done as u64, Some(total), ""))?;
+    let episodes = thousands(recorded.dataset.episodes().len() as u64);
     progress.finish(format_args!("{} transitions in {episodes} episodes", thousands(total)));
-    Ok(dataset)
+    Ok(recorded)
 }

@@ -96,7 +96,12 @@ impl QuickstartPlan {
         let collect = Collect { id: Self::ENV, steps, seed: args.seed, threads: None };
         Ok(Self {
             out: args.out,
-            recording: Recording { collect, behaviours: vec![Behaviour::BuiltIn], noise: Some(Self::ACTION_NOISE) },
+            recording: Recording {
+                collect,
+                behaviours: vec![Behaviour::BuiltIn],
+                noise: Some(Self::ACTION_NOISE),
+                as_published: false,
+            },
             settings: Settings { config, from_folder: None, device: args.device.resolve()? },
             transitions,
             windows,
@@ -194,7 +199,7 @@ impl QuickstartPlan {
             console.remark(format_args!("found {}", path.display()));
             return Ok(());
         }
-        Ok(d4rl::write(path, &collect::record(console, &self.recording)?, &ours)?)
+        Ok(d4rl::write(path, &collect::record(console, &self.recording)?.dataset, &ours)?)
     }
 
     /// Fails where the folder's model is being trained with other settings.

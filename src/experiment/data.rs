@@ -142,14 +142,14 @@ impl CollectConfig {
                 Behaviour::BuiltIn if !Behaviour::built_in(env) => {
                     return Err(format!("there are no built-in policies for {env}; name files in policies"));
                 }
-                Behaviour::Linear(path) | Behaviour::Mlp(path) if !path.exists() => {
+                Behaviour::Linear(path) | Behaviour::Mlp(path) | Behaviour::Navigator(path) if !path.exists() => {
                     return Err(format!("there is no policy {}", path.display()));
                 }
                 _ => {}
             }
         }
         let collect = Collect { id: env, steps: self.steps, seed: self.seed, threads: None };
-        Ok(Recording { collect, behaviours, noise: self.noise.map(|noise| noise as f32) })
+        Ok(Recording { collect, behaviours, noise: self.noise.map(|noise| noise as f32), as_published: false })
     }
 }
 
@@ -184,7 +184,7 @@ impl Data {
             }
             DataSource::Recording(recording) => {
                 let total = recording.collect.steps;
-                let dataset = recording.record(&|done| progress(done, total))?;
+                let dataset = recording.record(&|done| progress(done, total))?.dataset;
                 (dataset, None, references(id, env, &recording.provenance()))
             }
         };
@@ -244,7 +244,7 @@ mod tests {
     /// Episodes of the point mass, in a file.
     fn recorded(folder: &Path, name: &str, seed: u64) -> (PathBuf, Dataset) {
         let collect = CollectConfig { steps: 600, seed, ..CollectConfig::default() };
-        let dataset = collect.recording(EnvId::PointMass).unwrap().record(&|_| ()).unwrap();
+        let dataset = collect.recording(EnvId::PointMass).unwrap().record(&|_| ()).unwrap().dataset;
         let path = folder.join(name);
         d4rl::write(&path, &dataset, &Provenance::new()).unwrap();
         (path, dataset)

@@ -5,10 +5,10 @@
 //! The task never terminates. Start: every position + U(-0.1, 0.1), every velocity 0.1 N(0, 1).
 
 use super::figure::{Capsule, Contact, Figure, Hinge, Hinges, Segment};
-use super::locomotion::{StartVelocity, Task};
+use super::locomotion::{Locomotion, StartVelocity};
 use crate::EnvId;
 
-pub(crate) static HALF_CHEETAH: Task = Task {
+pub(crate) static HALF_CHEETAH: Locomotion = Locomotion {
     id: EnvId::HalfCheetah,
     figure: &FIGURE,
     frame_skip: 5,

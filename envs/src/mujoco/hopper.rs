@@ -6,10 +6,10 @@
 //! Start: every position and velocity + U(-0.005, 0.005).
 
 use super::figure::{Capsule, Contact, Figure, Hinge, Hinges, Segment};
-use super::locomotion::{StartVelocity, Task};
+use super::locomotion::{Locomotion, StartVelocity};
 use crate::EnvId;
 
-pub(crate) static HOPPER: Task = Task {
+pub(crate) static HOPPER: Locomotion = Locomotion {
     id: EnvId::Hopper,
     figure: &FIGURE,
     frame_skip: 4,

@@ -3,9 +3,9 @@
 
 use npyz::npz::NpzArchive;
 
-use super::locomotion::{Locomotion, LocomotionDynamics, Task};
+use super::locomotion::Locomotion;
 use super::simulation::Simulation;
-use crate::dynamics::Dynamics;
+use super::task::{MujocoEnv, Task};
 use crate::{Env, EnvId, Oracle, Queries, StatesRef};
 
 /// Both run the same machine code on the same model, so that they agree to the last bit where both use the same
@@ -25,7 +25,7 @@ struct Recording {
 }
 
 impl Recording {
-    fn open(task: &Task) -> Self {
+    fn open(task: &Locomotion) -> Self {
         let name = task.id.name().split('-').next().unwrap().to_lowercase();
         let path = format!("{}/tests/fixtures/{name}.npz", env!("CARGO_MANIFEST_DIR"));
         let mut archive = NpzArchive::open(&path).unwrap();
@@ -59,10 +59,10 @@ fn assert_close(what: &str, index: usize, ours: &[f64], theirs: &[f64], toleranc
 }
 
 /// 1,000 random actions, each from Gymnasium's own state and first guess of the solver.
-fn steps_agree(task: &'static Task) {
+fn steps_agree(task: &'static Locomotion) {
     let recording = Recording::open(task);
     let mut simulation = Simulation::new(task).unwrap();
-    let spec = LocomotionDynamics::new(task).unwrap().spec().clone();
+    let spec = MujocoEnv::new(Box::new(*task)).unwrap().spec().clone();
     let mut observation = vec![0.0; spec.obs_dim];
     assert_eq!(recording.reward.len(), 1000);
     for i in 0..recording.reward.len() {
@@ -70,8 +70,8 @@ fn steps_agree(task: &'static Task) {
         let action = row(&recording.action, i, spec.action_dim);
         simulation.place(qpos, qvel);
         simulation.guess(row(&recording.warm_start, i, spec.nv));
-        let outcome = task.advance(&mut simulation, action).unwrap();
-        task.observe(simulation.qpos(), simulation.qvel(), &mut observation);
+        let outcome = task.advance(&mut simulation, &[], action).unwrap();
+        task.observe(&simulation, &mut observation);
         assert_close("observation", i, &observation, row(&recording.observation, i, spec.obs_dim), TOLERANCE);
         assert_close("reward", i, &[outcome.reward], &[recording.reward[i]], TOLERANCE);
         assert_eq!(outcome.terminated, recording.terminated[i] != 0, "terminated, row {i}");
@@ -79,9 +79,9 @@ fn steps_agree(task: &'static Task) {
 }
 
 /// Runs of 100 random actions that follow from their first state alone.
-fn runs_agree(task: &'static Task) {
+fn runs_agree(task: &'static Locomotion) {
     let recording = Recording::open(task);
-    let mut env = Locomotion::new(task).unwrap();
+    let mut env = MujocoEnv::new(Box::new(*task)).unwrap();
     let spec = env.spec().clone();
     let ends = recording.first.iter().skip(1).map(|&f| f as usize).chain([recording.reward.len()]);
     for (start, end) in recording.first.iter().map(|&f| f as usize).zip(ends) {
@@ -96,12 +96,12 @@ fn runs_agree(task: &'static Task) {
 }
 
 /// The oracle does not know the solver's first guess: it starts from zero, and the solver's tolerance is what remains.
-fn oracle_agrees(task: &'static Task) {
+fn oracle_agrees(task: &'static Locomotion) {
     let recording = Recording::open(task);
     let oracle = Oracle::new(task.id, None).unwrap();
     let o = oracle.spec().obs_dim;
     let states = StatesRef { qpos: &recording.qpos, qvel: &recording.qvel };
-    let queries = Queries { observations: &[], actions: &recording.action, states: Some(states) };
+    let queries = Queries { observations: &[], actions: &recording.action, states: Some(states), contexts: None };
     let answers = oracle.step_from(&queries).unwrap();
     assert_eq!((answers.unrebuilt_rows(), answers.diverged_rows()), (0, 0));
     let mut largest: f64 = 0.0;
@@ -117,7 +117,12 @@ fn oracle_agrees(task: &'static Task) {
     let observations: Vec<f32> = recording.observation.iter().map(|&v| v as f32).collect();
     let rows = recording.reward.len() - 1;
     let a = oracle.spec().action_dim;
-    let queries = Queries { observations: &observations[..rows * o], actions: &recording.action[a..], states: None };
+    let queries = Queries {
+        observations: &observations[..rows * o],
+        actions: &recording.action[a..],
+        states: None,
+        contexts: None,
+    };
     let answers = oracle.step_from(&queries).unwrap();
     let mut known = 0;
     for i in (0..rows).filter(|&i| answers.known(i) && !recording.first.contains(&(i as i64 + 1))) {
@@ -132,7 +137,7 @@ fn oracle_agrees(task: &'static Task) {
 }
 
 /// Every array of the compiled model that the motion depends on.
-fn models_agree(task: &'static Task) {
+fn models_agree(task: &'static Locomotion) {
     let mut archive = Recording::open(task).archive;
     let simulation = Simulation::new(task).unwrap();
     let m = simulation.model();

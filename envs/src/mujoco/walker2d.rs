@@ -6,10 +6,10 @@
 //! Start: every position and velocity + U(-0.005, 0.005).
 
 use super::figure::{Capsule, Contact, Figure, Hinge, Hinges, Segment};
-use super::locomotion::{StartVelocity, Task};
+use super::locomotion::{Locomotion, StartVelocity};
 use crate::EnvId;
 
-pub(crate) static WALKER2D: Task = Task {
+pub(crate) static WALKER2D: Locomotion = Locomotion {
     id: EnvId::Walker2d,
     figure: &FIGURE,
     frame_skip: 4,

@@ -35,7 +35,7 @@ mod write;
 use std::path::PathBuf;
 
 pub use read::read;
-pub use write::write;
+pub use write::{Layout, write, write_as};
 
 /// Where our own files keep the row after each episode, below `metadata`.
 const EPISODE_ENDS: &str = "episode_ends";
