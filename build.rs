@@ -1,5 +1,8 @@
 //! Records where LibTorch and MuJoCo lie, so that binaries, tests and examples start without any variable set, and compiles
 //! the layer over LibTorch's CUDA graphs where CUDA's headers are.
+//!
+//! What a library's build script says to the linker does not reach the programs of others. They say it themselves: cargo hands
+//! their build scripts `DEP_GTA_LINK_ARG` (README, "In your own crate").
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,14 +10,20 @@ use std::process::Command;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=MUJOCO_DYNAMIC_LINK_DIR");
+    let mut link_arg = "-Wl".to_owned();
     for variable in ["DEP_TCH_LIBTORCH_LIB", "MUJOCO_DYNAMIC_LINK_DIR"] {
         if let Ok(directory) = std::env::var(variable) {
-            println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
+            link_arg += &format!(",-rpath,{directory}");
         }
     }
     // A binary that is carried to another machine finds what lies in `lib` beside it.
     if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|system| system == "linux") {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/lib");
+        link_arg += ",-rpath,$ORIGIN/lib";
+    }
+    // Without any path it would be an option without a value.
+    if link_arg != "-Wl" {
+        println!("cargo:rustc-link-arg={link_arg}");
+        println!("cargo:link_arg={link_arg}");
     }
 
     println!("cargo::rustc-check-cfg=cfg(cuda_graphs)");

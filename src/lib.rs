@@ -36,6 +36,7 @@
 //! | [`baselines`] | other augmentations behind the same traits |
 //! | [`eval`] | quality of data, agents' policies in their task, scores, statistics, tables, pictures |
 //! | [`experiment`] | one TOML file is one run: data, augmentation, agents with several seeds; runs compared |
+//! | `gymnasium` | our tasks as environments of gymnasium-rs, and its environments as tasks; feature `gymnasium` |
 //! | [`native`] | LibTorch and GPU on this machine, threads, memory |
 //! | `border` | buffers, tasks and scores for the agents of border; with the feature of that name |
 //!
@@ -56,6 +57,8 @@ mod error;
 pub mod eval;
 pub mod experiment;
 mod gta;
+#[cfg(feature = "gymnasium")]
+pub mod gymnasium;
 pub mod method;
 pub mod native;
 mod oracle;

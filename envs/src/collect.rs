@@ -158,7 +158,7 @@ pub fn collect(plan: &Collect, policies: &[&dyn Policy], progress: &(dyn Fn(usiz
         let why = format!("{} policies cannot collect {} transitions", policies.len(), plan.steps);
         return Err(Error::invalid("collection", why));
     }
-    policies.iter().try_for_each(|policy| check_policy(*policy, &spec))?;
+    policies.iter().try_for_each(|policy| check_policy(*policy, spec.obs_dim, spec.action_dim))?;
     let mut all = Collected::new(spec.clone(), plan.steps);
     let simulated = Mutex::new(0);
     for (number, policy) in policies.iter().enumerate() {
@@ -171,13 +171,18 @@ pub fn collect(plan: &Collect, policies: &[&dyn Policy], progress: &(dyn Fn(usiz
             let length =
                 if next_episode == 0 { spec.time_limit } else { (all.len() - first_row).div_ceil(next_episode) };
             let wave = missing.div_ceil(length);
-            let episodes = run_episodes(plan.id, wave, threads, |env, index| {
-                let episode = run(env, *policy, plan.seed, number, next_episode + index, missing);
-                let mut done = simulated.lock().unwrap_or_else(PoisonError::into_inner);
-                *done = (*done + episode.len()).min(target);
-                progress(*done);
-                Ok(episode)
-            })?;
+            let episodes = run_episodes(
+                || make(plan.id),
+                wave,
+                threads,
+                |env, index| {
+                    let episode = run(&mut **env, *policy, plan.seed, number, next_episode + index, missing);
+                    let mut done = simulated.lock().unwrap_or_else(PoisonError::into_inner);
+                    *done = (*done + episode.len()).min(target);
+                    progress(*done);
+                    Ok(episode)
+                },
+            )?;
             for episode in &episodes {
                 if episode.is_empty() {
                     let why =

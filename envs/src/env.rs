@@ -117,6 +117,32 @@ pub(crate) fn check_context(spec: &EnvSpec, context: &[f64]) -> Result<()> {
     }
 }
 
+impl<E: Env + ?Sized> Env for Box<E> {
+    fn spec(&self) -> &EnvSpec {
+        (**self).spec()
+    }
+
+    fn reset(&mut self, seed: u64) -> &[f64] {
+        (**self).reset(seed)
+    }
+
+    fn step(&mut self, action: &[f32]) -> Step {
+        (**self).step(action)
+    }
+
+    fn observation(&self) -> &[f64] {
+        (**self).observation()
+    }
+
+    fn state(&self) -> (&[f64], &[f64]) {
+        (**self).state()
+    }
+
+    fn set_state(&mut self, qpos: &[f64], qvel: &[f64]) -> Result<()> {
+        (**self).set_state(qpos, qvel)
+    }
+}
+
 /// Fails unless `qpos` and `qvel` can be a state of the task.
 pub(crate) fn check_state(spec: &EnvSpec, qpos: &[f64], qvel: &[f64]) -> Result<()> {
     crate::error::check_len("qpos", qpos.len(), spec.nq)?;

@@ -6,7 +6,8 @@
 //! - [`Oracle`] simulates single transitions, many rows at once on all cores: what truly follows from a state and an
 //!   action, to compare generated data with.
 //! - [`collect`] makes a dataset from [`Policy`]s and [`rollouts`] judges one; [`behaviour`] holds policies to start
-//!   with. [`collect_maze2d`] and [`collect_antmaze`] collect as D4RL did, with its controllers.
+//!   with. [`collect_maze2d`] and [`collect_antmaze`] collect as D4RL did, with its controllers. [`Episodic`] is the least
+//!   that a task of another crate has to be for [`rollouts_in`].
 //! - [`ReferenceReturns`] turns returns into D4RL's normalised scores.
 //!
 //! Whatever runs on several threads gives the same result, bit for bit, for any number of them. MuJoCo's messages go to
@@ -16,6 +17,7 @@ pub mod behaviour;
 mod collect;
 mod dynamics;
 mod env;
+mod episodic;
 mod error;
 mod id;
 mod maze;
@@ -34,6 +36,7 @@ mod waypoint;
 
 pub use collect::{Collect, Collected, CollectedEpisode, collect};
 pub use env::{Env, EnvSpec, Rng, Step};
+pub use episodic::Episodic;
 pub use error::{Error, Result};
 pub use id::{EnvId, MazeReward, make};
 pub use maze::{Maze, Tile};
@@ -45,6 +48,8 @@ pub use point_mass::PointMass;
 pub use policy::{Actor, GaussianPolicy, LinearPolicy, Policy, Provenance, UniformPolicy};
 #[cfg(feature = "render")]
 pub use render::{Frame, Renderer};
-pub use rollout::{EpisodeOutcome, Situations, rollouts, rollouts_batched, start_seed};
+pub use rollout::{
+    EpisodeOutcome, Situations, rollouts, rollouts_batched, rollouts_batched_in, rollouts_in, start_seed,
+};
 pub use score::ReferenceReturns;
 pub use waypoint::WaypointController;

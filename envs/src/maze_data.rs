@@ -156,7 +156,7 @@ pub fn collect_antmaze(
     let (mut begun, simulated) = (0, Mutex::new(0));
     while data.transitions.len() < plan.steps {
         let wave = (plan.steps - data.transitions.len()).div_ceil(ANT_SAMPLES);
-        let episodes = run_episodes(id, wave, threads, |env, index| {
+        let episodes = run_episodes(|| make(id), wave, threads, |env, index| {
             let episode = run_ant(env, plan, &navigator, goal, begun + index)?;
             let mut simulated = simulated.lock().unwrap_or_else(PoisonError::into_inner);
             *simulated = (*simulated + episode.0.len()).min(plan.steps);

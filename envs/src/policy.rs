@@ -260,9 +260,9 @@ impl Policy for UniformPolicy {
 }
 
 /// Fails unless `policy` fits the task.
-pub(crate) fn check_policy(policy: &dyn Policy, spec: &crate::EnvSpec) -> Result<()> {
-    check_len("observation of a policy", policy.obs_dim(), spec.obs_dim)?;
-    check_len("action of a policy", policy.action_dim(), spec.action_dim)
+pub(crate) fn check_policy(policy: &dyn Policy, obs_dim: usize, action_dim: usize) -> Result<()> {
+    check_len("observation of a policy", policy.obs_dim(), obs_dim)?;
+    check_len("action of a policy", policy.action_dim(), action_dim)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
 use crate::oracle::thread_count;
 use crate::policy::check_policy;
-use crate::{Env, EnvId, Error, Policy, Result, Rng, make};
+use crate::{EnvId, Episodic, Error, Policy, Result, Rng, make};
 
 /// How an episode went.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,23 +32,24 @@ pub fn start_seed(seed: u64, episode: usize) -> u64 {
     episode_rng(seed, 0, episode).next_u64()
 }
 
-/// Runs `job` for `0..count` on `threads` threads, each with a task of its own; the results come in order.
+/// Runs `job` for `0..count` on `threads` threads, each with a task of its own that it makes itself; the results come in
+/// order.
 ///
 /// Threads live only as long as the call. The first error, by index, is returned.
-pub(crate) fn run_episodes<T: Send>(
-    id: EnvId,
+pub(crate) fn run_episodes<E: Episodic, T: Send>(
+    make: impl Fn() -> Result<E> + Sync,
     count: usize,
     threads: usize,
-    job: impl Fn(&mut dyn Env, usize) -> Result<T> + Sync,
+    job: impl Fn(&mut E, usize) -> Result<T> + Sync,
 ) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<Result<T>>>> = (0..count).map(|_| Mutex::new(None)).collect();
     let work = || -> Result<()> {
-        let mut env = make(id)?;
+        let mut env = make()?;
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(slot) = results.get(index) else { return Ok(()) };
-            let result = job(&mut *env, index);
+            let result = job(&mut env, index);
             *slot.lock().expect("a slot is written once") = Some(result);
         }
     };
@@ -74,16 +75,32 @@ pub fn rollouts(
     seed: u64,
     threads: Option<usize>,
 ) -> Result<Vec<EpisodeOutcome>> {
-    check_policy(policy, make(id)?.spec())?;
-    run_episodes(id, episodes, thread_count(threads)?, |env, index| {
+    rollouts_in(|| make(id), policy, episodes, seed, threads)
+}
+
+/// [`rollouts`] in a task that `make` makes, one for each thread.
+///
+/// # Errors
+/// If the policy does not fit the task, `threads` is 0, or `make` or the task fails.
+pub fn rollouts_in<E: Episodic>(
+    make: impl Fn() -> Result<E> + Sync,
+    policy: &dyn Policy,
+    episodes: usize,
+    seed: u64,
+    threads: Option<usize>,
+) -> Result<Vec<EpisodeOutcome>> {
+    let task = make()?;
+    check_policy(policy, task.obs_dim(), task.action_dim())?;
+    drop(task);
+    run_episodes(make, episodes, thread_count(threads)?, |env, index| {
         let mut rng = episode_rng(seed, 0, index);
-        let mut action = vec![0.0; env.spec().action_dim];
+        let mut action = vec![0.0; env.action_dim()];
         let mut outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
-        env.reset(rng.next_u64());
-        let mut actor = policy.begin(env.context());
+        env.begin(rng.next_u64())?;
+        let mut actor = policy.begin(env.episode_context());
         loop {
-            actor.act(env.observation(), &mut rng, &mut action);
-            let step = env.step(&action);
+            actor.act(env.current(), &mut rng, &mut action);
+            let step = env.advance(&action)?;
             outcome.total_reward += step.reward;
             outcome.length += 1;
             outcome.terminated = step.terminated;
@@ -112,24 +129,38 @@ pub struct Situations<'a> {
 ///
 /// # Errors
 /// The error of `act`; or if `threads` is 0 or MuJoCo refuses the task's model.
-pub fn rollouts_batched<E: From<Error>>(
+pub fn rollouts_batched<F: From<Error>>(
     id: EnvId,
     episodes: usize,
     seed: u64,
     threads: Option<usize>,
-    mut act: impl FnMut(&Situations<'_>, &mut [f32]) -> Result<(), E>,
-) -> Result<Vec<EpisodeOutcome>, E> {
-    struct Running {
-        env: Box<dyn Env + Send>,
+    act: impl FnMut(&Situations<'_>, &mut [f32]) -> Result<(), F>,
+) -> Result<Vec<EpisodeOutcome>, F> {
+    rollouts_batched_in(|| make(id), episodes, seed, threads, act)
+}
+
+/// [`rollouts_batched`] in a task that `make` makes, one for each episode.
+///
+/// # Errors
+/// The error of `act`, of `make`, or the first of a task; or if `threads` is 0.
+pub fn rollouts_batched_in<E: Episodic + Send, F: From<Error>>(
+    make: impl Fn() -> Result<E>,
+    episodes: usize,
+    seed: u64,
+    threads: Option<usize>,
+    mut act: impl FnMut(&Situations<'_>, &mut [f32]) -> Result<(), F>,
+) -> Result<Vec<EpisodeOutcome>, F> {
+    struct Running<E> {
+        env: E,
         index: usize,
         outcome: EpisodeOutcome,
         reward: f64,
         done: bool,
     }
     let threads = thread_count(threads)?;
-    let start = |index| -> Result<Running> {
-        let mut env = make(id)?;
-        env.reset(start_seed(seed, index));
+    let start = |index| -> Result<Running<E>> {
+        let mut env = make()?;
+        env.begin(start_seed(seed, index))?;
         let outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
         Ok(Running { env, index, outcome, reward: 0.0, done: false })
     };
@@ -137,9 +168,9 @@ pub fn rollouts_batched<E: From<Error>>(
     let mut outcomes = vec![EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false }; episodes];
     let (mut numbers, mut observations, mut rewards, mut actions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     while let Some(first) = running.first() {
-        let width = first.env.spec().action_dim;
+        let width = first.env.action_dim();
         observations.clear();
-        running.iter().for_each(|run| observations.extend(run.env.observation().iter().map(|&o| o as f32)));
+        running.iter().for_each(|run| observations.extend(run.env.current().iter().map(|&o| o as f32)));
         numbers.clear();
         numbers.extend(running.iter().map(|run| run.index));
         rewards.clear();
@@ -147,26 +178,28 @@ pub fn rollouts_batched<E: From<Error>>(
         actions.clear();
         actions.resize(running.len() * width, 0.0);
         act(&Situations { episodes: &numbers, observations: &observations, rewards: &rewards }, &mut actions)?;
-        let advance = |runs: &mut [Running], actions: &[f32]| {
+        let advance = |runs: &mut [Running<E>], actions: &[f32]| -> Result<()> {
             for (run, action) in runs.iter_mut().zip(actions.chunks_exact(width)) {
-                let step = run.env.step(action);
+                let step = run.env.advance(action)?;
                 run.reward = step.reward;
                 run.outcome.total_reward += step.reward;
                 run.outcome.length += 1;
                 run.outcome.terminated = step.terminated;
                 run.done = step.done();
             }
+            Ok(())
         };
         // Starting a thread costs about as much as a step: worth it only for several steps each.
         let share = running.len().div_ceil(threads).max(4);
         if share >= running.len() {
-            advance(&mut running, &actions);
+            advance(&mut running, &actions)?;
         } else {
             std::thread::scope(|scope| {
-                for (runs, actions) in running.chunks_mut(share).zip(actions.chunks(share * width)) {
-                    scope.spawn(move || advance(runs, actions));
-                }
-            });
+                let parts = running.chunks_mut(share).zip(actions.chunks(share * width));
+                let parts: Vec<_> = parts.map(|(runs, actions)| scope.spawn(move || advance(runs, actions))).collect();
+                let done = parts.into_iter().map(|part| part.join().expect("an episode does not panic"));
+                done.fold(Ok(()), Result::and)
+            })?;
         }
         running.retain(|run| {
             if run.done {

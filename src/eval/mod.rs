@@ -1,7 +1,8 @@
 //! How good transitions and agents are: the paper's quality metrics, scores, the statistics behind them, and their tables
 //! and pictures.
 //!
-//! [`evaluate`] runs an agent's policy in its task; [`references`] and [`OverSeeds`] make scores of what it returned.
+//! [`evaluate`] runs an agent's policy in its task, [`evaluate_in`] in any other; [`references`] and [`OverSeeds`] make
+//! scores of what it returned.
 //!
 //! The flow: a [`QualityMeter`] knows the dataset, a [`Simulator`] of the task and the settings. It takes
 //! [`Transitions`] (windows, a batch, or rows of a dataset) and gives [`Measured`] values: one [`Quality`] to report,
@@ -52,7 +53,7 @@ pub use quality::{
 pub use radar::{Spoke, SpokeScale};
 pub use ranking::{Kept, RejectionCurve, auc, worst};
 pub use report::{Floor, NamedQuality, QualityReport};
-pub use rollout::{Evaluation, evaluate};
+pub use rollout::{Evaluation, evaluate, evaluate_in};
 pub(crate) use score::number;
 pub use score::{OverSeeds, references};
 pub use simulator::{Simulator, SimulatorError, Truth};

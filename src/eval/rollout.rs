@@ -1,6 +1,6 @@
 //! Episodes of an agent's policy in its task.
 
-use envs::{EnvId, EpisodeOutcome, rollouts_batched};
+use envs::{EnvId, EpisodeOutcome, Episodic, rollouts_batched_in};
 
 use super::stats::{mean, standard_deviation};
 use crate::Result;
@@ -47,11 +47,25 @@ pub fn evaluate(
     seed: u64,
     threads: Option<usize>,
 ) -> Result<Evaluation> {
+    evaluate_in(actor, || envs::make(env), episodes, seed, threads)
+}
+
+/// [`evaluate`] in a task that `make` makes, one for each episode.
+///
+/// # Errors
+/// Where the actor, the task or `make` fails, no episode is asked for, or `threads` is 0.
+pub fn evaluate_in<E: Episodic + Send>(
+    actor: &mut dyn Actor,
+    make: impl Fn() -> envs::Result<E>,
+    episodes: usize,
+    seed: u64,
+    threads: Option<usize>,
+) -> Result<Evaluation> {
     if episodes == 0 {
         let why = "at least one is needed".into();
         return Err(crate::Error::Config { name: "evaluation.episodes".into(), why });
     }
-    let outcomes = rollouts_batched(env, episodes, seed, threads, |situations, actions| {
+    let outcomes = rollouts_batched_in(make, episodes, seed, threads, |situations, actions| {
         let envs::Situations { episodes, observations, rewards } = *situations;
         actor.act(&Situations { episodes, observations, rewards }, actions)
     })?;

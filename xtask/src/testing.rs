@@ -37,18 +37,30 @@ impl Totals {
     }
 }
 
-/// Runs all tests; `arguments` go to `cargo test`, for instance a filter.
+/// What `cargo test` is asked: all packages with every feature, where `given` does not choose otherwise.
+fn arguments(given: &[String]) -> Vec<&str> {
+    // All test programs run even when one fails, so that one run tells everything.
+    let mut all = vec!["test", "--no-fail-fast"];
+    // What stands behind `--` is for the test programs.
+    let for_cargo = given.split(|word| word == "--").next().unwrap_or_default();
+    let chosen = |starts: &[&str]| for_cargo.iter().any(|word| starts.iter().any(|start| word.starts_with(start)));
+    if !chosen(&["-p", "--package", "--workspace"]) {
+        all.push("--workspace");
+    }
+    if !chosen(&["-F", "--features", "--all-features", "--no-default-features"]) {
+        all.push("--all-features");
+    }
+    all.extend(given.iter().map(String::as_str));
+    all
+}
+
+/// Runs all tests; `given` goes to `cargo test`, for instance a filter.
 ///
 /// # Errors
 /// When a test fails, does not compile, or when no test ran.
-pub fn run(arguments: &[String]) -> Result<()> {
+pub fn run(given: &[String]) -> Result<()> {
     let mut command = project::cargo();
-    // All test programs run even when one fails, so that one run tells everything.
-    command.args(["test", "--no-fail-fast"]).stdout(Stdio::piped());
-    if !arguments.iter().any(|argument| argument.starts_with("-p") || argument.starts_with("--package")) {
-        command.arg("--workspace");
-    }
-    command.args(arguments);
+    command.args(arguments(given)).stdout(Stdio::piped());
     let mut child = command.spawn().context("cannot start cargo test")?;
     let mut totals = Totals::default();
     if let Some(output) = child.stdout.take() {
@@ -74,6 +86,20 @@ pub fn run(arguments: &[String]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn everything_is_tested_unless_something_was_chosen() {
+        let of = |given: &[&str]| {
+            let given: Vec<String> = given.iter().map(|&word| word.to_owned()).collect();
+            arguments(&given)[2..].join(" ")
+        };
+        assert_eq!(of(&[]), "--workspace --all-features");
+        assert_eq!(of(&["wrap"]), "--workspace --all-features wrap");
+        assert_eq!(of(&["-p", "xtask"]), "--all-features -p xtask");
+        assert_eq!(of(&["-Ffetch"]), "--workspace -Ffetch");
+        assert_eq!(of(&["--no-default-features"]), "--workspace --no-default-features");
+        assert_eq!(of(&["--", "--features"]), "--workspace --all-features -- --features");
+    }
 
     #[test]
     fn totals_are_summed_over_test_programs() {

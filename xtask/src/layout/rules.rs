@@ -1,5 +1,6 @@
 //! The rules themselves. Comments in the code are not looked at where a rule is about code.
 
+use super::tree::{ALL, BARE, DEFAULT};
 use super::{Finding, Rule, Tree};
 
 /// All rules, in the order they are printed.
@@ -8,6 +9,11 @@ pub const RULES: &[Rule] = &[
         name: "replay and envs use neither tch nor each other",
         why: "they must build in seconds, work without LibTorch, and be usable alone",
         check: members_stay_apart,
+    },
+    Rule {
+        name: "what a feature brings is not built without it",
+        why: "who wants to wrap a buffer compiles no agent, no second array library and no graphics",
+        check: features_stay_apart,
     },
     Rule {
         name: "dependencies point one way: cli -> experiment -> {gta, baselines} -> method -> {eval, agents, diffusion, dynamics} -> augment -> replay",
@@ -45,11 +51,12 @@ pub const RULES: &[Rule] = &[
 const LIBRARIES: [&str; 3] = ["src/", "replay/src/", "envs/src/"];
 const LONGEST: usize = 500;
 const NAMELESS: [&str; 8] = ["utils", "util", "common", "helpers", "helper", "base", "misc", "prelude"];
-const TOP_LEVEL: [&str; 11] = [
+const TOP_LEVEL: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",
     "README.md",
     "CHANGELOG.md",
+    "CITATION.cff",
     "build.rs",
     "src",
     "envs",
@@ -58,6 +65,15 @@ const TOP_LEVEL: [&str; 11] = [
     "examples",
     "xtask",
 ];
+
+/// `(feature, beginnings of the names of packages that come with it alone)`.
+const FEATURES: [(&str, &[&str]); 3] = [
+    ("fetch", &["ureq", "rustls"]),
+    ("gymnasium", &["gymnasium", "pyo3", "numpy", "ndarray-rand"]),
+    ("render", &["glutin", "png", "winit"]),
+];
+/// The features that are on by default.
+const ON: [&str; 1] = ["fetch"];
 
 /// `(folder, names that its code may not use)`. `tch` and `envs` are crates, the others modules of ours.
 const LAYERS: [(&str, &[&str]); 11] = [
@@ -79,6 +95,10 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("src/experiment", &["cli"]),
     // That nothing names it, the default build shows: it is not there.
     ("src/border", &["tch", "diffusion", "dynamics", "agents", "baselines", "experiment", "cli"]),
+    (
+        "src/gymnasium",
+        &["tch", "augment", "diffusion", "dynamics", "agents", "method", "baselines", "eval", "experiment", "cli"],
+    ),
 ];
 
 fn members_stay_apart(tree: &Tree) -> Vec<Finding> {
@@ -93,6 +113,28 @@ fn members_stay_apart(tree: &Tree) -> Vec<Finding> {
             if used.iter().any(|used| used == name) {
                 findings.push(Finding { place: member.to_owned(), what: format!("depends on {name}") });
             }
+        }
+    }
+    findings
+}
+
+fn features_stay_apart(tree: &Tree) -> Vec<Finding> {
+    let empty = Vec::new();
+    let built = |features| tree.built.get(features).unwrap_or(&empty);
+    let mut findings = Vec::new();
+    for (feature, starts) in FEATURES {
+        for (features, without) in [(DEFAULT, !ON.contains(&feature)), (BARE, true)] {
+            let strangers = built(features).iter().filter(|name| starts.iter().any(|start| name.starts_with(start)));
+            findings.extend(strangers.filter(|_| without).map(|name| Finding {
+                place: format!("gta-rl with {features}"),
+                what: format!("has {name}, which belongs to the feature {feature}"),
+            }));
+        }
+        // A name that nothing has any more would keep nothing out.
+        let all = built(ALL);
+        if !all.is_empty() && !all.iter().any(|name| name.starts_with(starts[0])) {
+            let what = format!("has no {}: is it still what the feature {feature} brings?", starts[0]);
+            findings.push(Finding { place: format!("gta-rl with {ALL}"), what });
         }
     }
     findings
@@ -228,6 +270,29 @@ mod tests {
             [
                 ("gta-replay".to_owned(), "depends on torch-sys".to_owned()),
                 ("gta-envs".to_owned(), "depends on gta-replay".to_owned())
+            ]
+        );
+    }
+
+    #[test]
+    fn a_package_that_belongs_to_a_feature_is_found_without_it() {
+        let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let mut tree = Tree::default();
+        tree.built.insert(ALL, names(&["gta-rl", "ureq", "gymnasium-rs", "pyo3-ffi", "glutin"]));
+        tree.built.insert(DEFAULT, names(&["gta-rl", "ureq"]));
+        tree.built.insert(BARE, names(&["gta-rl", "ndarray"]));
+        assert_eq!(features_stay_apart(&tree), []);
+        tree.built.insert(DEFAULT, names(&["gta-rl", "ureq", "pyo3-ffi"]));
+        tree.built.insert(BARE, names(&["rustls-webpki"]));
+        tree.built.insert(ALL, names(&["gta-rl", "ureq", "gymnasium-rs"]));
+        let whats: Vec<_> =
+            features_stay_apart(&tree).into_iter().map(|f| format!("{}: {}", f.place, f.what)).collect();
+        assert_eq!(
+            whats,
+            [
+                "gta-rl with no features: has rustls-webpki, which belongs to the feature fetch",
+                "gta-rl with default features: has pyo3-ffi, which belongs to the feature gymnasium",
+                "gta-rl with all features: has no glutin: is it still what the feature render brings?",
             ]
         );
     }

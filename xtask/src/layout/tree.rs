@@ -8,6 +8,19 @@ use anyhow::Result;
 
 use crate::project;
 
+/// The names by which [`Tree::built`] is asked.
+pub const DEFAULT: &str = "default features";
+pub const BARE: &str = "no features";
+pub const ALL: &str = "all features";
+
+/// Names of all packages in a dependency tree.
+fn packages(arguments: &[&str]) -> Result<Vec<String>> {
+    let mut cargo = project::cargo();
+    cargo.args(["tree", "--prefix", "none", "--format", "{p}"]).args(arguments);
+    let listed = project::capture("cargo tree", &mut cargo)?;
+    Ok(listed.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect())
+}
+
 /// The project as the rules see it.
 #[derive(Default)]
 pub struct Tree {
@@ -15,6 +28,8 @@ pub struct Tree {
     pub files: BTreeMap<String, Option<String>>,
     /// For each member, the names of all packages in its dependency tree, with every feature on.
     pub dependencies: BTreeMap<String, Vec<String>>,
+    /// The same of what a user of the whole gets: without tests and build scripts, by the features asked for.
+    pub built: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl Tree {
@@ -34,11 +49,13 @@ impl Tree {
             }
         }
         for package in ["gta-replay", "gta-envs"] {
-            let mut cargo = project::cargo();
-            cargo.args(["tree", "--package", package, "--all-features", "--prefix", "none", "--format", "{p}"]);
-            let listed = project::capture("cargo tree", &mut cargo)?;
-            let names = listed.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
-            tree.dependencies.insert(package.to_owned(), names);
+            tree.dependencies.insert(package.to_owned(), packages(&["--package", package, "--all-features"])?);
+        }
+        for (features, arguments) in
+            [(DEFAULT, &[][..]), (BARE, &["--no-default-features"]), (ALL, &["--all-features"])]
+        {
+            let whole = [&["--package", "gta-rl", "--edges", "normal"], arguments].concat();
+            tree.built.insert(features, packages(&whole)?);
         }
         Ok(tree)
     }
