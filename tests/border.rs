@@ -29,7 +29,7 @@ use gta::border::{
 };
 use gta::envs::{self, Collect, EnvId, behaviour, rollouts_batched};
 use gta::replay::formats::{Provenance, d4rl};
-use gta::replay::{Dataset, Replay, ReplayBuffer, Seed, Source, Spec, Trajectories, Transition};
+use gta::replay::{Dataset, Replay, ReplayBuffer, Source, Spec, Trajectories, Transition};
 use gta::{GtaBuffer, GtaBuilder, GtaConfig};
 use gta_toys::{point_mass, tiny};
 
@@ -238,7 +238,7 @@ fn borders_own_buffer_keeps_its_items_its_batches_and_its_priorities() {
     let mut plain = CandleBuffer::build(&episodic(dataset.spec().clone(), config.clone()));
     let with_priorities = config.per_config(Some(PerConfig::default()));
     let mut wrapped = augmented(CandleBuffer::build(&episodic(dataset.spec().clone(), with_priorities)));
-    assert!(plain.batch(1).unwrap_err().to_string().contains("empty"));
+    assert!(plain.batch(1).err().unwrap().to_string().contains("empty"));
     for row in 0..dataset.len() {
         own.push(item(&dataset, row)).unwrap();
         plain.push(item(&dataset, row)).unwrap();

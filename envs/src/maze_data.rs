@@ -156,13 +156,18 @@ pub fn collect_antmaze(
     let (mut begun, simulated) = (0, Mutex::new(0));
     while data.transitions.len() < plan.steps {
         let wave = (plan.steps - data.transitions.len()).div_ceil(ANT_SAMPLES);
-        let episodes = run_episodes(|| make(id), wave, threads, |env, index| {
-            let episode = run_ant(env, plan, &navigator, goal, begun + index)?;
-            let mut simulated = simulated.lock().unwrap_or_else(PoisonError::into_inner);
-            *simulated = (*simulated + episode.0.len()).min(plan.steps);
-            progress(*simulated);
-            Ok(episode)
-        })?;
+        let episodes = run_episodes(
+            || make(id),
+            wave,
+            threads,
+            |env, index| {
+                let episode = run_ant(env, plan, &navigator, goal, begun + index)?;
+                let mut simulated = simulated.lock().unwrap_or_else(PoisonError::into_inner);
+                *simulated = (*simulated + episode.0.len()).min(plan.steps);
+                progress(*simulated);
+                Ok(episode)
+            },
+        )?;
         begun += wave;
         for (rows, heading) in episodes {
             let missing = plan.steps - data.transitions.len();

@@ -27,7 +27,7 @@ pub(crate) fn episode_rng(seed: u64, policy: usize, episode: usize) -> Rng {
     rng
 }
 
-/// The seed of [`Env::reset`] that [`rollouts`] and [`rollouts_batched`] start episode `episode` with for `seed`.
+/// The seed of [`Env::reset`](crate::Env::reset) that [`rollouts`] and [`rollouts_batched`] start episode `episode` with for `seed`.
 pub fn start_seed(seed: u64, episode: usize) -> u64 {
     episode_rng(seed, 0, episode).next_u64()
 }

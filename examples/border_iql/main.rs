@@ -11,7 +11,7 @@ use std::time::Duration;
 use agents::{Algorithm, Env, Settings, Tensors};
 use anyhow::{Context, Result, ensure};
 use border_core::record::Recorder;
-use border_core::{Evaluator, ReplayBufferBase, Trainer, TrainerConfig, TransitionBatch};
+use border_core::{ReplayBufferBase, Trainer, TrainerConfig, TransitionBatch};
 use clap::Parser;
 use gta::border::{BorderBuffer, Journal, Serving, TaskEvaluator};
 use gta::envs::{EnvId, ReferenceReturns, make};

@@ -19,7 +19,7 @@ impl Rows {
     /// Where `values` are not a whole number of rows, or `width` is 0.
     pub fn new(values: Vec<f32>, width: usize) -> Result<Self> {
         ensure!(width > 0, "a row needs at least one number");
-        ensure!(values.len() % width == 0, "{} numbers are no whole number of rows of {width}", values.len());
+        ensure!(values.len().is_multiple_of(width), "{} numbers are no whole number of rows of {width}", values.len());
         Ok(Self { values, width })
     }
 

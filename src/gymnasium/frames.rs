@@ -6,10 +6,13 @@ use std::collections::HashMap;
 use envs::{EnvId, Renderer};
 use ndarray::Array3;
 
+/// A task, and the height and width of its frames.
+type Picture = (EnvId, [usize; 2]);
+
 thread_local! {
     /// A renderer holds a graphics context of the thread that made it, so it cannot lie in an environment that may be
     /// sent to another. `None` where there can be no renderer, so that this is tried and said once.
-    static RENDERERS: RefCell<HashMap<(EnvId, [usize; 2]), Option<Renderer>>> = RefCell::default();
+    static RENDERERS: RefCell<HashMap<Picture, Option<Renderer>>> = RefCell::default();
 }
 
 /// A frame of the state at positions `qpos`, `[height, width, 3]`; `None`, after a warning, where none can be drawn.

@@ -133,10 +133,13 @@ fn checks<M: Method>(export: &Export<'_, M>) -> Vec<Line> {
     vec![
         ("filter", in_words(&export.method.augment().filter)),
         ("check", export.check.unwrap_or("none").into()),
-        ("rejected", match rejected {
-            0 => "no window".into(),
-            _ => format!("{rejected} of about {judged} windows: {}", status.rejected),
-        }),
+        (
+            "rejected",
+            match rejected {
+                0 => "no window".into(),
+                _ => format!("{rejected} of about {judged} windows: {}", status.rejected),
+            },
+        ),
         ("amended", if status.amended.is_empty() { "nothing".into() } else { status.amended.to_string() }),
     ]
 }
@@ -164,7 +167,8 @@ fn measured(quality: &Quality) -> Vec<Line> {
         Some(Interval { low, high, level }) => format!(", {}% interval {low:.3e} to {high:.3e}", level * 100.0),
         None => String::new(),
     };
-    let spread = |of: &Summary| format!("mean {:.3e}, median {:.3e}, 90% quantile {:.3e}", of.mean, of.median, of.quantile_90);
+    let spread =
+        |of: &Summary| format!("mean {:.3e}, median {:.3e}, 90% quantile {:.3e}", of.mean, of.median, of.quantile_90);
     let mut lines = vec![
         ("judged", format!("{} transitions in {} windows", quality.transitions, quality.windows)),
         ("dynamic MSE", spread(&quality.dynamic_mse) + &interval(&quality.dynamic_mse_interval)),
@@ -205,7 +209,8 @@ pub(crate) fn in_words(settings: &impl Serialize) -> String {
 }
 
 fn spell(name: &str, value: &Value, words: &mut Vec<String>) {
-    let named = |value: &dyn std::fmt::Display| if name.is_empty() { value.to_string() } else { format!("{name} {value}") };
+    let named =
+        |value: &dyn std::fmt::Display| if name.is_empty() { value.to_string() } else { format!("{name} {value}") };
     match value {
         Value::Null => {}
         Value::Object(fields) => {

@@ -76,7 +76,7 @@ const FEATURES: [(&str, &[&str]); 3] = [
 const ON: [&str; 1] = ["fetch"];
 
 /// `(folder, names that its code may not use)`. `tch` and `envs` are crates, the others modules of ours.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     (
         "src/augment",
         &["tch", "envs", "diffusion", "dynamics", "agents", "method", "baselines", "eval", "experiment", "cli"],

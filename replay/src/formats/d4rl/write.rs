@@ -30,10 +30,10 @@ pub fn write(path: impl AsRef<Path>, dataset: &Dataset, provenance: &Provenance)
     write_as(path, dataset, provenance, &Layout::default())
 }
 
-/// Writes `dataset` as [`write`] does, in another layout.
+/// Writes `dataset` as [`write()`] does, in another layout.
 ///
 /// # Errors
-/// As [`write`]; [`Error::Invalid`] also where a further column has not one row a transition.
+/// As [`write()`]; [`Error::Invalid`] also where a further column has not one row a transition.
 pub fn write_as(path: impl AsRef<Path>, dataset: &Dataset, provenance: &Provenance, layout: &Layout<'_>) -> Result<()> {
     let path = path.as_ref();
     for (name, width, values) in layout.infos {
