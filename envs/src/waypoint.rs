@@ -194,7 +194,8 @@ mod tests {
             for (controlled, expected) in [(false, random), (true, controller)] {
                 let (mean, error) = mean_and_error(&returns(id, maze, controlled, 50));
                 println!("{id}, controlled {controlled}: {mean:.1} +- {error:.1}, reference {expected}");
-                assert!((mean - expected).abs() < 2.0 * error, "{id}: {mean} +- {error}, reference {expected}");
+                // Of six such means one lies two errors off in every fourth set of seeds; `examples/reference_scores.rs` has more episodes.
+                assert!((mean - expected).abs() < 3.0 * error, "{id}: {mean} +- {error}, reference {expected}");
             }
         }
     }

@@ -67,7 +67,8 @@ const TOP_LEVEL: [&str; 12] = [
 ];
 
 /// `(feature, beginnings of the names of packages that come with it alone)`.
-const FEATURES: [(&str, &[&str]); 3] = [
+const FEATURES: [(&str, &[&str]); 4] = [
+    ("border", &["border", "candle"]),
     ("fetch", &["ureq", "rustls"]),
     ("gymnasium", &["gymnasium", "pyo3", "numpy", "ndarray-rand"]),
     ("render", &["glutin", "png", "winit"]),
