@@ -132,16 +132,17 @@ impl Run<'_> {
             let seed = config.augment.learning_seed();
             Ok(Trainer::new(config.trainer.clone(), model, examples, seed, Device::Cpu)?)
         };
-        // Some seconds tell how many steps the time is good for, which the schedule of the learning rate must know.
+        // Some seconds, at most a tenth of the time, tell how many steps it is good for: the learning rate's schedule must know.
+        let probing = Duration::from_secs_f64((6.0 * self.minutes).min(20.0));
         let mut probe = trainer(&self.config)?;
         probe.step()?;
         let (start, before) = (Instant::now(), probe.steps_done());
-        while start.elapsed() < Duration::from_secs(20) {
+        while probe.steps_done() == before || start.elapsed() < probing {
             probe.step()?;
         }
         let rate = (probe.steps_done() - before) as f64 / start.elapsed().as_secs_f64();
         drop(probe);
-        self.config.trainer.steps = (rate * self.minutes * 60.0) as u64;
+        self.config.trainer.steps = ((rate * self.minutes * 60.0) as u64).max(1);
 
         let examples = self.config.lesson(&other)?.examples;
         let mut trainer = trainer(&self.config)?;

@@ -21,6 +21,9 @@
 #![doc = include_str!("../examples/wrap.rs")]
 //! ```
 //!
+//! This page is the tour; [`book`] is the guide, chapter by chapter, from the first program to what to do when a library is not
+//! found.
+//!
 //! # Where things are
 //!
 //! | module | what |
@@ -37,6 +40,7 @@
 //! | [`eval`] | quality of data, agents' policies in their task, scores, statistics, tables, pictures |
 //! | [`experiment`] | one TOML file is one run: data, augmentation, agents with several seeds; runs compared |
 //! | `gymnasium` | our tasks as environments of gymnasium-rs, and its environments as tasks; feature `gymnasium` |
+//! | [`book`] | the guide; no code |
 //! | [`native`] | LibTorch and GPU on this machine, threads, memory |
 //! | `border` | buffers, tasks and scores for the agents of border; with the feature of that name |
 //!
@@ -48,6 +52,7 @@
 pub mod agents;
 pub mod augment;
 pub mod baselines;
+pub mod book;
 #[cfg(feature = "border")]
 pub mod border;
 mod checks;

@@ -80,19 +80,21 @@ fn every_subcommand_helps_with_examples() {
         "collect",
         "fetch",
         "inspect",
+        "suggest",
         "train",
         "augment",
         "quality",
         "run",
         "compare",
         "report",
+        "bench",
         "doctor",
     ] {
         assert!(text(&all.stdout).contains(&format!("\n  {name} ")), "{name}");
         let help = run(gta(folder.path(), &[name, "--help"]), 0);
         let help = text(&help.stdout);
         assert!(help.contains("Usage: gta ") && help.contains("--json"), "{help}");
-        assert!(name == "doctor" || help.contains(&format!("Examples:\n  gta {name}")), "{help}");
+        assert!(help.contains(&format!("Examples:\n  gta {name}")), "{help}");
     }
 }
 

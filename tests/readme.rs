@@ -1,4 +1,4 @@
-//! The README's program is an example that compiles; it and the other examples run, and a crate of one's own can be made as the
+//! The README's program is an example that compiles; it and `own_buffer` run, and a crate of one's own can be made as the
 //! README says.
 
 use std::fs;

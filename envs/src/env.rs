@@ -141,6 +141,14 @@ impl<E: Env + ?Sized> Env for Box<E> {
     fn set_state(&mut self, qpos: &[f64], qvel: &[f64]) -> Result<()> {
         (**self).set_state(qpos, qvel)
     }
+
+    fn context(&self) -> &[f64] {
+        (**self).context()
+    }
+
+    fn set_context(&mut self, context: &[f64]) -> Result<()> {
+        (**self).set_context(context)
+    }
 }
 
 /// Fails unless `qpos` and `qvel` can be a state of the task.
@@ -151,4 +159,27 @@ pub(crate) fn check_state(spec: &EnvSpec, qpos: &[f64], qvel: &[f64]) -> Result<
         return Err(crate::Error::invalid("state", format!("{bad} is not finite")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Episodic, Maze, make};
+
+    /// As [`rollouts`](crate::rollouts) sees the boxes that [`make`] makes.
+    fn goals<E: Env>(env: &mut E) -> [Vec<f64>; 2] {
+        let drawn = env.episode_context().to_vec();
+        env.set_context(&[1.0, 2.0]).unwrap();
+        [drawn, env.context().to_vec()]
+    }
+
+    #[test]
+    fn a_boxed_task_has_the_context_of_the_task_inside() {
+        let mut env = make(EnvId::AntMaze(Maze::ALL[0])).unwrap();
+        env.reset(0);
+        let [drawn, set] = goals(&mut env);
+        assert_eq!(drawn.len(), env.spec().context_dim);
+        assert!(!drawn.is_empty() && drawn != set);
+        assert_eq!(set, [1.0, 2.0]);
+    }
 }

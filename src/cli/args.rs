@@ -43,6 +43,10 @@ Examples:
   gta run examples/configs/quick.toml     train and evaluate agents on augmented data
   gta compare runs/none runs/gta          did it help?
   gta report hopper_medium-v2.hdf5        the paper's quality tables and figures, as a page
+  gta doctor                              what to do when a library or a GPU is not found
+
+Where a dataset is asked for, a D4RL file, a Minari folder or the id of either will do.
+`gta COMMAND --help` says what a command's options mean, with examples.
 
 What is interrupted, by Ctrl-C or by kill -9, goes on when the same command is run again.
 Exit status: 0 done, 1 failed, 2 asked for something impossible.
@@ -76,6 +80,10 @@ pub enum Command {
     Report(ReportArgs),
     Bench(BenchArgs),
     /// Say which LibTorch, MuJoCo, HDF5 and GPU were found, or why not and what to do.
+    #[command(after_long_help = "\
+Examples:
+  gta doctor
+  gta doctor --json | jq .gpu")]
     Doctor,
 }
 
@@ -308,7 +316,8 @@ pub struct AugmentArgs {
     /// Write generated transitions only.
     #[arg(long)]
     pub generated_only: bool,
-    /// Have this task's simulator reject windows that break its dynamics.
+    /// Have this task's simulator reject windows that break its dynamics, such as HalfCheetah-v4; `gta collect --help` lists
+    /// the tasks.
     #[arg(long, value_name = "ID")]
     pub check_env: Option<EnvId>,
     /// Dynamic MSE, averaged over a window, beyond which the simulator rejects it; with --repair, of a transition.
@@ -348,7 +357,7 @@ pub struct QualityArgs {
     /// What to judge: generated or augmented data.
     #[arg(value_name = "GENERATED")]
     pub generated: PathBuf,
-    /// The task: HalfCheetah-v4, Hopper-v4, Walker2d-v4 or PointMass-v0.
+    /// The task whose simulator judges, such as HalfCheetah-v4; `gta collect --help` lists them.
     #[arg(long, value_name = "ID")]
     pub env: EnvId,
     /// Windows of each set to judge, drawn at random.

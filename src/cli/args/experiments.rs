@@ -185,7 +185,7 @@ pub struct ReportArgs {
     /// Folder for the report and all that it is made from.
     #[arg(long, value_name = "FOLDER", default_value = "gta-report")]
     pub out: PathBuf,
-    /// The task of data that does not say it: HalfCheetah-v4, Hopper-v4, Walker2d-v4 or PointMass-v0.
+    /// The task of data that does not say it, such as HalfCheetah-v4; `gta collect --help` lists them.
     #[arg(long, value_name = "ID")]
     pub env: Option<EnvId>,
     /// Seed of everything random.
