@@ -69,7 +69,11 @@ pub fn command_line() -> String {
 
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "_-./:=,+@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// Writes a file under another name and renames it, so that it is there whole or not at all.
@@ -145,10 +149,7 @@ mod tests {
     #[test]
     fn words_are_quoted_where_a_shell_would_change_them() {
         let texts = ["--set", "mu=0.3", "a/b-v0.hdf5", r#"solver={"kind": "heun"}"#, "it's", ""].map(quoted);
-        assert_eq!(
-            texts,
-            ["--set", "mu=0.3", "a/b-v0.hdf5", r#"'solver={"kind": "heun"}'"#, r"'it'\''s'", "''"]
-        );
+        assert_eq!(texts, ["--set", "mu=0.3", "a/b-v0.hdf5", r#"'solver={"kind": "heun"}'"#, r"'it'\''s'", "''"]);
     }
 
     #[test]

@@ -106,12 +106,30 @@ fn model<M: Method>(export: &Export<'_, M>) -> Vec<Line> {
     ]
 }
 
-/// The preset that the model's settings are nearest to, and in what they differ; steps and seed stand elsewhere.
+/// Settings that have a line of their own, or decide nothing of what is generated.
+const APART: [&str; 9] = [
+    "augment.seed",
+    "augment.store",
+    "augment.workers",
+    "augment.until",
+    "augment.ratio",
+    "augment.pacing",
+    "augment.filter",
+    "trainer.steps",
+    "checkpoint_every",
+];
+
+/// The preset that the settings are nearest to, and in what they differ, by the names that `--set` takes.
 fn preset<M: Method>(method: &M) -> String {
     let settings = |method: &M| {
         let mut leaves = BTreeMap::new();
-        flatten("", &method.training_key(), &mut leaves);
-        leaves.retain(|name, _| !matches!(&**name, "seed" | "trainer.steps"));
+        flatten("", &serde_json::to_value(method).expect("settings are plain data"), &mut leaves);
+        let apart = |name: &str| {
+            APART
+                .iter()
+                .any(|apart| name.strip_prefix(apart).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        };
+        leaves.retain(|name, _| !apart(name));
         leaves
     };
     let ours = settings(method);
@@ -133,10 +151,13 @@ fn checks<M: Method>(export: &Export<'_, M>) -> Vec<Line> {
     vec![
         ("filter", in_words(&export.method.augment().filter)),
         ("check", export.check.unwrap_or("none").into()),
-        ("rejected", match rejected {
-            0 => "no window".into(),
-            _ => format!("{rejected} of about {judged} windows: {}", status.rejected),
-        }),
+        (
+            "rejected",
+            match rejected {
+                0 => "no window".into(),
+                _ => format!("{rejected} of about {judged} windows: {}", status.rejected),
+            },
+        ),
         ("amended", if status.amended.is_empty() { "nothing".into() } else { status.amended.to_string() }),
     ]
 }
@@ -164,7 +185,8 @@ fn measured(quality: &Quality) -> Vec<Line> {
         Some(Interval { low, high, level }) => format!(", {}% interval {low:.3e} to {high:.3e}", level * 100.0),
         None => String::new(),
     };
-    let spread = |of: &Summary| format!("mean {:.3e}, median {:.3e}, 90% quantile {:.3e}", of.mean, of.median, of.quantile_90);
+    let spread =
+        |of: &Summary| format!("mean {:.3e}, median {:.3e}, 90% quantile {:.3e}", of.mean, of.median, of.quantile_90);
     let mut lines = vec![
         ("judged", format!("{} transitions in {} windows", quality.transitions, quality.windows)),
         ("dynamic MSE", spread(&quality.dynamic_mse) + &interval(&quality.dynamic_mse_interval)),
@@ -205,7 +227,8 @@ pub(crate) fn in_words(settings: &impl Serialize) -> String {
 }
 
 fn spell(name: &str, value: &Value, words: &mut Vec<String>) {
-    let named = |value: &dyn std::fmt::Display| if name.is_empty() { value.to_string() } else { format!("{name} {value}") };
+    let named =
+        |value: &dyn std::fmt::Display| if name.is_empty() { value.to_string() } else { format!("{name} {value}") };
     match value {
         Value::Null => {}
         Value::Object(fields) => {
@@ -279,10 +302,12 @@ mod tests {
     #[test]
     fn presets_are_told_with_what_was_changed() {
         let mut config = GtaConfig::paper();
-        (config.trainer.steps, config.augment.seed) = (7, 3);
-        assert_eq!(preset(&config), "paper", "steps and seed stand elsewhere");
+        (config.trainer.steps, config.augment.seed, config.augment.pacing.target) = (7, 3, 9);
+        assert_eq!(preset(&config), "paper", "steps and seed have lines of their own");
         config.trainer.batch = 64;
         assert_eq!(preset(&config), "paper, but trainer.batch = 64");
+        config.augment.guide.horizon = 7;
+        assert_eq!(preset(&config), "paper, but augment.guide.horizon = 7, trainer.batch = 64");
         assert_eq!(preset(&GtaConfig::default()), "compact");
     }
 

@@ -247,7 +247,10 @@ mod tests {
         let card = |target: Target<'_>| target.card();
         assert_eq!(card(Target::D4rl(Path::new("a/b.v2.hdf5"))), Path::new("a/b.v2.card.md"));
         let minari = Target::Minari { root: Path::new("sets"), id: "gta/cheetah-v0" };
-        assert_eq!((minari.path(), minari.card()), ("sets/gta/cheetah-v0".into(), "sets/gta/cheetah-v0.card.md".into()));
+        assert_eq!(
+            (minari.path(), minari.card()),
+            ("sets/gta/cheetah-v0".into(), "sets/gta/cheetah-v0.card.md".into())
+        );
     }
 
     #[test]

@@ -7,11 +7,11 @@
 mod environment;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::project;
 use crate::python::Python;
@@ -51,11 +51,14 @@ pub fn run(write: bool) -> Result<()> {
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
-    export(&folder)?;
+    let program = Program::build()?;
+    export(&program, &folder)?;
     let made = began.elapsed();
     let mut reading = Command::new(&libraries);
     reading.arg(project::root().join("tests/readers/read.py")).arg(&folder);
     reading.args(write.then_some("--write")).env("MINARI_DATASETS_PATH", folder.join("minari"));
+    // torch's threads would spin while they wait for one another, over networks of a few numbers.
+    reading.env("OMP_NUM_THREADS", "1");
     project::run("reading by Python's libraries", &mut reading)?;
     eprintln!(
         "readers: all well; {:.0} s for the libraries, {:.0} s to make the data, {:.0} s to read it",
@@ -68,31 +71,80 @@ pub fn run(write: bool) -> Result<()> {
 
 /// Writes everything that is to be read into `folder`, and what the program says of it: `NAME.json` is what `gta inspect`
 /// says of the dataset NAME.
-fn export(folder: &Path) -> Result<()> {
+fn export(program: &Program, folder: &Path) -> Result<()> {
+    let gta = |arguments: &[&str]| program.run(folder, arguments);
     // Uniform actions soon make the hopper fall: its episodes end by termination, and the last one is cut.
     let collect = ["collect", "--env", "Hopper-v4", "--steps", "700", "--policy", "uniform", "source.hdf5"];
-    gta(folder, &collect)?;
+    gta(&collect)?;
     let settings: Vec<&str> = TINY.iter().flat_map(|&setting| ["--set", setting]).collect();
-    gta(folder, &[&["train", "source.hdf5", "--out", "model"], &settings[..]].concat())?;
+    gta(&[&["train", "source.hdf5", "--out", "model"], &settings[..]].concat())?;
     let augment = ["augment", "source.hdf5", "--folder", "model", "--transitions", "500", "--out"];
-    gta(folder, &[&augment[..], &["augmented.hdf5"]].concat())?;
+    gta(&[&augment[..], &["augmented.hdf5"]].concat())?;
     let minari = folder.join("minari").join(MINARI_ID);
     let minari = minari.to_str().context("the project's folder has no name in Unicode")?;
-    gta(folder, &[&augment[..], &[minari]].concat())?;
+    gta(&[&augment[..], &[minari]].concat())?;
     for (name, dataset) in [("source", "source.hdf5"), ("augmented", "augmented.hdf5"), ("minari", minari)] {
-        let said = gta(folder, &["inspect", dataset, "--json"])?;
+        let said = gta(&["inspect", dataset, "--json"])?;
         fs::write(folder.join(name).with_extension("json"), said)?;
     }
     let config = project::root().join("tests/readers/run.toml");
     let config = config.to_str().context("the project's folder has no name in Unicode")?;
-    gta(folder, &["run", config, "--out", "run"])?;
-    Ok(())
+    gta(&["run", config, "--out", "run"]).map(drop)
 }
 
-/// Runs the program in `folder` and returns what it printed.
-fn gta(folder: &Path, arguments: &[&str]) -> Result<String> {
-    let mut command = project::cargo();
-    command.args(["run", "--quiet", "--package", "gta-rl", "--bin", "gta", "--", "--quiet"]).args(arguments);
-    command.current_dir(folder).env("MINARI_DATASETS_PATH", folder.join("minari")).env_remove("RUST_LOG");
-    project::capture(&format!("`gta {}`", arguments.join(" ")), &mut command)
+/// The program `gta`, as the tests have it: another build would take minutes and show nothing more.
+struct Program(PathBuf);
+
+impl Program {
+    fn build() -> Result<Self> {
+        let mut command = project::cargo();
+        // A test of the program has the program built; the whole workspace, so that its dependencies are those of
+        // `cargo xtask test`.
+        command.args([
+            "test",
+            "--workspace",
+            "--test",
+            "cli",
+            "--no-run",
+            "--message-format",
+            "json-render-diagnostics",
+        ]);
+        command.stderr(std::process::Stdio::inherit());
+        let said = project::capture("building the program", &mut command)?;
+        match said.lines().find_map(executable) {
+            Some(path) => Ok(Self(path.into())),
+            None => bail!("cargo does not say where it put the program"),
+        }
+    }
+
+    /// Runs it in `folder` and returns what it printed.
+    fn run(&self, folder: &Path, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(&self.0);
+        command.arg("--quiet").args(arguments).current_dir(folder);
+        command.env("MINARI_DATASETS_PATH", folder.join("minari")).env_remove("RUST_LOG");
+        project::capture(&format!("`gta {}`", arguments.join(" ")), &mut command)
+    }
+}
+
+/// Where the program lies, if this message of cargo's is about it.
+fn executable(message: &str) -> Option<&str> {
+    let program = message.contains(r#""kind":["bin"]"#) && message.contains(r#""name":"gta""#);
+    message.split_once(r#""executable":""#).filter(|_| program)?.1.split('"').next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_is_found_in_what_cargo_says() {
+        let message = |kind: &str, name: &str, executable: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","target":{{"kind":["{kind}"],"name":"{name}"}},"executable":{executable}}}"#
+            )
+        };
+        assert_eq!(executable(&message("bin", "gta", r#""/a/target/debug/gta""#)), Some("/a/target/debug/gta"));
+        assert_eq!(executable(&message("lib", "gta", "null")), None);
+        assert_eq!(executable(&message("test", "cli", r#""/a/cli-1""#)), None);
+    }
 }

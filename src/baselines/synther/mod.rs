@@ -47,9 +47,8 @@ impl Method for SynthErConfig {
 
     const NAME: &'static str = "SynthER (Lu et al., NeurIPS 2023)";
 
-    const CITATION: Option<&'static str> = Some(
-        "Cong Lu, Philip J. Ball, Yee Whye Teh, Jack Parker-Holder: Synthetic Experience Replay. NeurIPS 2023.",
-    );
+    const CITATION: Option<&'static str> =
+        Some("Cong Lu, Philip J. Ball, Yee Whye Teh, Jack Parker-Holder: Synthetic Experience Replay. NeurIPS 2023.");
 
     fn presets() -> Vec<(&'static str, Self)> {
         // The paper's batch is smaller for small datasets.

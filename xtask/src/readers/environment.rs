@@ -82,7 +82,10 @@ fn version(python: &Python) -> Result<String> {
 }
 
 fn is_supported(version: &str) -> bool {
-    version.strip_prefix("3.").and_then(|minor| minor.parse::<u32>().ok()).is_some_and(|minor| (11..=13).contains(&minor))
+    version
+        .strip_prefix("3.")
+        .and_then(|minor| minor.parse::<u32>().ok())
+        .is_some_and(|minor| (11..=13).contains(&minor))
 }
 
 /// Changes whenever anything pinned changes.
@@ -181,7 +184,8 @@ mod tests {
             let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
             let starts = |line: &&&str| !line.starts_with(' ');
             assert!(lines.iter().filter(starts).all(|line| line.contains("==")), "{file}");
-            let unhashed = lines.windows(2).find(|pair| starts(&&pair[0]) && !pair[1].trim().starts_with("--hash=sha256:"));
+            let unhashed =
+                lines.windows(2).find(|pair| starts(&&pair[0]) && !pair[1].trim().starts_with("--hash=sha256:"));
             assert_eq!(unhashed, None, "{file}");
         }
         let text = fs::read_to_string(project::root().join(REQUIREMENTS)).unwrap();
