@@ -290,6 +290,11 @@ fn a_quickstart_ends_with_its_files_and_goes_on_where_it_was() {
     for file in ["original.hdf5", "augmented.hdf5", "quality.json", "quality.md", "picture.svg", "config.json"] {
         assert!(at.join("out").join(file).is_file(), "{file}");
     }
+    let card = fs::read_to_string(at.join("out/augmented.card.md")).unwrap();
+    assert!(
+        card.contains("| dynamic MSE | mean ") && card.contains("| physics and rewards | HalfCheetah-v4; MuJoCo "),
+        "{card}"
+    );
     let sets: Vec<&str> = first["quality"].as_array().unwrap().iter().filter_map(|r| r["name"].as_str()).collect();
     assert_eq!(sets, ["data", "prompts", "S4RL noise", "no guidance", "GTA unchecked", "GTA"]);
     let (augmented, _) = formats::open(at.join("out/augmented.hdf5")).unwrap();

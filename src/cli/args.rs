@@ -90,8 +90,8 @@ Examples:
 /// Show the whole thing in minutes, without any file.
 ///
 /// Collects a HalfCheetah dataset with built-in policies of several levels, trains GTA on it, generates, and has MuJoCo
-/// judge original data, S4RL noise, GTA without guidance and GTA in one table. Writes original.hdf5, augmented.hdf5,
-/// quality.json, quality.md, picture.svg and config.json. Run again in the same folder, it goes on where it was.
+/// judge original data, S4RL noise, GTA without guidance and GTA in one table. Writes original.hdf5, augmented.hdf5
+/// with its card, quality.json, quality.md, picture.svg and config.json. Run again in the same folder, it goes on where it was.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -291,6 +291,9 @@ impl From<RepairArg> for Repair {
 /// Trains first where the folder has no trained model, then generates until at least N transitions passed the filter,
 /// and writes them after the original ones. What was generated stays in the folder, so an interrupted run goes on, and
 /// a later one for more only makes what is missing.
+///
+/// Beside the data lies a card, such as more.card.md: where it comes from, how it was made, what was rejected, what is
+/// known of it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:

@@ -106,12 +106,30 @@ fn model<M: Method>(export: &Export<'_, M>) -> Vec<Line> {
     ]
 }
 
-/// The preset that the model's settings are nearest to, and in what they differ; steps and seed stand elsewhere.
+/// Settings that have a line of their own, or decide nothing of what is generated.
+const APART: [&str; 9] = [
+    "augment.seed",
+    "augment.store",
+    "augment.workers",
+    "augment.until",
+    "augment.ratio",
+    "augment.pacing",
+    "augment.filter",
+    "trainer.steps",
+    "checkpoint_every",
+];
+
+/// The preset that the settings are nearest to, and in what they differ, by the names that `--set` takes.
 fn preset<M: Method>(method: &M) -> String {
     let settings = |method: &M| {
         let mut leaves = BTreeMap::new();
-        flatten("", &method.training_key(), &mut leaves);
-        leaves.retain(|name, _| !matches!(&**name, "seed" | "trainer.steps"));
+        flatten("", &serde_json::to_value(method).expect("settings are plain data"), &mut leaves);
+        let apart = |name: &str| {
+            APART
+                .iter()
+                .any(|apart| name.strip_prefix(apart).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+        };
+        leaves.retain(|name, _| !apart(name));
         leaves
     };
     let ours = settings(method);
@@ -284,10 +302,12 @@ mod tests {
     #[test]
     fn presets_are_told_with_what_was_changed() {
         let mut config = GtaConfig::paper();
-        (config.trainer.steps, config.augment.seed) = (7, 3);
-        assert_eq!(preset(&config), "paper", "steps and seed stand elsewhere");
+        (config.trainer.steps, config.augment.seed, config.augment.pacing.target) = (7, 3, 9);
+        assert_eq!(preset(&config), "paper", "steps and seed have lines of their own");
         config.trainer.batch = 64;
         assert_eq!(preset(&config), "paper, but trainer.batch = 64");
+        config.augment.guide.horizon = 7;
+        assert_eq!(preset(&config), "paper, but augment.guide.horizon = 7, trainer.batch = 64");
         assert_eq!(preset(&GtaConfig::default()), "compact");
     }
 

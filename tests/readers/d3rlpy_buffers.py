@@ -7,10 +7,14 @@ of Minari's episodes instead.
 
 import d3rlpy
 import numpy as np
+import structlog
 from d3rlpy.dataset import Episode, InfiniteBuffer, MDPDataset, ReplayBuffer, create_infinite_replay_buffer
 from d3rlpy.logging import NoopAdapterFactory
 
 BATCH = 64
+
+# d3rlpy logs everything it does; only errors are of interest here.
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
 
 
 def read_columns(columns, said, seen):
@@ -44,7 +48,8 @@ def read_minari(dataset, columns, folder, seen):
     buffer = create_infinite_replay_buffer(episodes)
     look(buffer, columns, seen)
     path = folder / "d3rlpy.h5"
-    with open(path, "wb") as file:
+    # h5py reads what it wrote.
+    with open(path, "w+b") as file:
         buffer.dump(file)
     with open(path, "rb") as file:
         again = ReplayBuffer.load(file, InfiniteBuffer())

@@ -57,6 +57,8 @@ pub fn run(write: bool) -> Result<()> {
     let mut reading = Command::new(&libraries);
     reading.arg(project::root().join("tests/readers/read.py")).arg(&folder);
     reading.args(write.then_some("--write")).env("MINARI_DATASETS_PATH", folder.join("minari"));
+    // torch's threads would spin while they wait for one another, over networks of a few numbers.
+    reading.env("OMP_NUM_THREADS", "1");
     project::run("reading by Python's libraries", &mut reading)?;
     eprintln!(
         "readers: all well; {:.0} s for the libraries, {:.0} s to make the data, {:.0} s to read it",
