@@ -108,7 +108,7 @@ struct Balance;
 impl Balance {
     /// Scores of pushing to the left and to the right.
     fn scores(observation: &[f64]) -> [f32; 2] {
-        let falls = observation[2] + 0.5 * observation[3] + 0.02 * observation[0] + 0.05 * observation[1];
+        let falls = observation[2] + 0.3 * observation[3] + 0.05 * observation[0] + 0.1 * observation[1];
         [0.0, falls as f32]
     }
 }

@@ -63,19 +63,22 @@ fn a_crate_of_ones_own_builds_links_and_runs_as_the_readme_says() {
     // This program lies in `TARGET/PROFILE/deps`.
     let here = std::env::current_exe().unwrap();
     let [profile, target] = [2, 3].map(|above| here.ancestors().nth(above).unwrap());
-    let mut cargo = cargo();
-    cargo.current_dir(folder.path()).args(["build", "--offline", "--target-dir"]).arg(target);
-    cargo.arg("--config").arg(profiles(root, folder.path()));
-    if profile.ends_with("release") {
-        cargo.arg("--release");
-    }
-    let output = cargo.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let cargo = |arguments: &[&str]| {
+        let mut cargo = cargo();
+        cargo.current_dir(folder.path()).args(arguments).arg("--offline").arg("--target-dir").arg(target);
+        cargo.arg("--config").arg(profiles(root, folder.path()));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
+        cargo
+    };
+    printed(&mut cargo(&["build"]));
 
     // No variable tells it where the native libraries lie.
-    let output = Command::new(profile.join("my-agent")).arg(dataset(folder.path())).env_clear().output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    wrapped_and_sampled(&String::from_utf8(output.stdout).unwrap());
+    let mut program = Command::new(profile.join("my-agent"));
+    wrapped_and_sampled(&printed(program.arg(dataset(folder.path())).env_clear()));
+    // Its folder has another name each time, and with it what was built.
+    printed(&mut cargo(&["clean", "--package", "my-agent"]));
 }
 
 /// cargo without what it set for this test: the crate's own settings have to bring it. What a user set is left.
@@ -113,7 +116,12 @@ fn run(example: &str, arguments: &[&Path]) -> String {
     // Test binaries lie in `deps`, examples beside it.
     let here = std::env::current_exe().unwrap();
     let program = here.parent().and_then(Path::parent).unwrap().join("examples").join(example);
-    let output = Command::new(program).args(arguments).output().unwrap();
+    printed(Command::new(program).args(arguments))
+}
+
+/// What a program printed that has to end well.
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     text

@@ -7,7 +7,7 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
 use crate::oracle::thread_count;
 use crate::policy::check_policy;
-use crate::{Env, EnvId, Episodic, Error, Policy, Result, Rng, make};
+use crate::{EnvId, Episodic, Error, Policy, Result, Rng, make};
 
 /// How an episode went.
 #[derive(Clone, Copy, Debug, PartialEq)]
