@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use replay::formats::{self, Format, LoadReport, Oddity};
-use replay::{Dataset, Ending};
+use replay::formats::{self, Format, LoadReport, Oddity, Provenance, d4rl};
+use replay::{Columns, Dataset, Ending, Spec};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/d4rl").join(name)
@@ -143,4 +143,37 @@ fn kitchen() {
         "{text}"
     );
     assert!(report.oddities.contains(&Oddity::OwnSuccessor { count: 2 }));
+}
+
+/// A run of eight rows in which the fourth reaches a goal: written as D4RL publishes mazes, and as we do by default.
+#[test]
+fn mazes_are_written_as_published_where_that_is_asked_for() {
+    let columns = Columns {
+        observations: (0..16).map(|n| n as f32).collect(),
+        actions: vec![0.5; 8],
+        rewards: vec![0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+        next_observations: (2..18).map(|n| n as f32).collect(),
+        terminated: vec![false; 8],
+        truncated: (0..8).map(|row| row == 3).collect(),
+    };
+    let spec = Spec::new(2, 1).with_action_bounds(vec![-1.0], vec![1.0]).unwrap();
+    let dataset = Dataset::from_columns(spec, columns, &[], None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("maze.hdf5");
+    let goals: Vec<f64> = (0..16).map(f64::from).collect();
+    for as_published in [false, true] {
+        let layout = d4rl::Layout { infos: &[("goal", 2, &goals)], as_published };
+        d4rl::write_as(&path, &dataset, &Provenance::new(), &layout).unwrap();
+        let file = hdf5::File::open(&path).unwrap();
+        assert_eq!(file.dataset("infos/goal").unwrap().read_raw::<f64>().unwrap(), goals);
+        assert_eq!(file.link_exists("next_observations"), !as_published);
+        drop(file);
+        let (read, _) = d4rl::read(&path).unwrap();
+        // Without next observations the rows before an end are what remains.
+        let ends: Vec<usize> = read.episodes().iter().map(|episode| episode.rows.len()).collect();
+        assert_eq!(ends, if as_published { [3, 3] } else { [4, 4] });
+    }
+    let short = d4rl::Layout { infos: &[("goal", 2, &goals[1..])], as_published: false };
+    let error = d4rl::write_as(&path, &dataset, &Provenance::new(), &short).unwrap_err().to_string();
+    assert!(error.contains("infos/goal") && error.contains("holds 15 numbers"), "{error}");
 }
