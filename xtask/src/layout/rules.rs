@@ -279,13 +279,13 @@ mod tests {
     fn a_package_that_belongs_to_a_feature_is_found_without_it() {
         let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let mut tree = Tree::default();
-        tree.built.insert(ALL, names(&["gta-rl", "ureq", "gymnasium-rs", "pyo3-ffi", "glutin"]));
+        tree.built.insert(ALL, names(&["gta-rl", "border-core", "ureq", "gymnasium-rs", "pyo3-ffi", "glutin"]));
         tree.built.insert(DEFAULT, names(&["gta-rl", "ureq"]));
         tree.built.insert(BARE, names(&["gta-rl", "ndarray"]));
         assert_eq!(features_stay_apart(&tree), []);
         tree.built.insert(DEFAULT, names(&["gta-rl", "ureq", "pyo3-ffi"]));
         tree.built.insert(BARE, names(&["rustls-webpki"]));
-        tree.built.insert(ALL, names(&["gta-rl", "ureq", "gymnasium-rs"]));
+        tree.built.insert(ALL, names(&["gta-rl", "border-core", "ureq", "gymnasium-rs"]));
         let whats: Vec<_> =
             features_stay_apart(&tree).into_iter().map(|f| format!("{}: {}", f.place, f.what)).collect();
         assert_eq!(
