@@ -38,7 +38,7 @@ impl Totals {
 }
 
 /// What `cargo test` is asked: all packages with every feature, where `given` does not choose otherwise.
-fn arguments(given: &[String]) -> Vec<&str> {
+pub fn arguments(given: &[String]) -> Vec<&str> {
     // All test programs run even when one fails, so that one run tells everything.
     let mut all = vec!["test", "--no-fail-fast"];
     // What stands behind `--` is for the test programs.
