@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::project;
 use crate::python::Python;
+use crate::testing;
 
 /// The exports, below the workspace's folder.
 const FOLDER: &str = "target/readers";
@@ -98,17 +99,10 @@ struct Program(PathBuf);
 impl Program {
     fn build() -> Result<Self> {
         let mut command = project::cargo();
-        // A test of the program has the program built; the whole workspace, so that its dependencies are those of
-        // `cargo xtask test`.
-        command.args([
-            "test",
-            "--workspace",
-            "--test",
-            "cli",
-            "--no-run",
-            "--message-format",
-            "json-render-diagnostics",
-        ]);
+        // A test of the program has the program built, with the packages and features of `cargo xtask test`: with others
+        // nearly everything would be built anew.
+        let given = ["--test", "cli", "--no-run", "--message-format", "json-render-diagnostics"].map(String::from);
+        command.args(testing::arguments(&given));
         command.stderr(std::process::Stdio::inherit());
         let said = project::capture("building the program", &mut command)?;
         match said.lines().find_map(executable) {
