@@ -57,6 +57,7 @@ pub mod book;
 pub mod border;
 mod checks;
 pub mod diffusion;
+mod domain;
 pub mod dynamics;
 mod error;
 pub mod eval;
@@ -72,6 +73,7 @@ mod tensor;
 mod training;
 
 pub use checks::Checks;
+pub use domain::Domain;
 pub use envs;
 pub use replay;
 

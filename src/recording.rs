@@ -101,8 +101,12 @@ impl Behaviour {
         })
     }
 
-    /// The policies themselves.
-    fn policies(&self, env: EnvId, noise: Option<f32>) -> Result<Vec<Box<dyn Policy>>> {
+    /// The policies themselves, with Gaussian noise of this standard deviation around their actions; see
+    /// [`Recording::noise`].
+    ///
+    /// # Errors
+    /// Where a file cannot be read or holds no policy for the task.
+    pub fn policies(&self, env: EnvId, noise: Option<f32>) -> Result<Vec<Box<dyn Policy>>> {
         fn boxed<P: Policy + 'static>(policies: Vec<P>) -> Vec<Box<dyn Policy>> {
             policies.into_iter().map(|policy| Box::new(policy) as Box<dyn Policy>).collect()
         }

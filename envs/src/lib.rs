@@ -13,6 +13,8 @@
 //! Whatever runs on several threads gives the same result, bit for bit, for any number of them. MuJoCo's messages go to
 //! `tracing` (target `mujoco`); no log file is written.
 
+#[cfg(feature = "render")]
+mod animation;
 pub mod behaviour;
 mod collect;
 mod dynamics;
@@ -34,6 +36,8 @@ mod rollout;
 mod score;
 mod waypoint;
 
+#[cfg(feature = "render")]
+pub use animation::Animation;
 pub use collect::{Collect, Collected, CollectedEpisode, collect};
 pub use env::{Env, EnvSpec, Rng, Step};
 pub use episodic::Episodic;

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::EnvId;
+use crate::mujoco::{antmaze, maze2d};
+
 /// A maze of D4RL: walls on a grid of square tiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -109,6 +112,46 @@ impl Maze {
     }
 }
 
+impl EnvId {
+    /// The maze of the task, where it has one.
+    pub fn maze(self) -> Option<Maze> {
+        match self {
+            Self::Maze2d(maze, _) | Self::AntMaze(maze) => Some(maze),
+            _ => None,
+        }
+    }
+
+    /// The goal of the maze's episodes; where each has its own, the middle of where they are drawn. In the units of
+    /// observations.
+    pub fn usual_goal(self) -> Option<[f64; 2]> {
+        match self {
+            Self::Maze2d(maze, _) => Some(maze2d::goal(maze)),
+            Self::AntMaze(maze) => Some(antmaze::usual_goal(maze)),
+            _ => None,
+        }
+    }
+
+    /// Where on the map the point lies that an observation or a goal begins with: row and column, whole numbers in the
+    /// middle of a tile. `None` for tasks without a maze, and where there are fewer than two numbers.
+    ///
+    /// ```
+    /// use envs::EnvId;
+    ///
+    /// let id: EnvId = "antmaze-umaze-v2".parse()?;
+    /// // The origin lies in the middle of tile (1, 1); x runs along the columns there.
+    /// assert_eq!(id.place_in_maze(&[4.0, 0.0, 0.75]), Some([1.0, 2.0]));
+    /// # Ok::<(), envs::Error>(())
+    /// ```
+    pub fn place_in_maze(self, numbers: &[f64]) -> Option<[f64; 2]> {
+        let &[x, y, ..] = numbers else { return None };
+        match self {
+            Self::Maze2d(..) => Some(maze2d::place([x, y])),
+            Self::AntMaze(_) => Some(antmaze::place([x, y])),
+            _ => None,
+        }
+    }
+}
+
 /// The tiles beside a tile, in the order in which D4RL's planners try them: column before, column after, row before, row
 /// after. Only outer walls have neighbours outside the map, which wrap around and are in no map either.
 pub(crate) fn neighbours([row, column]: Tile) -> [Tile; 4] {
@@ -131,6 +174,18 @@ mod tests {
             assert!(tiles.iter().all(|&[r, c]| steps[r][c].is_some()), "connected");
         }
         assert!(!Maze::Umaze.free([9, 9]) && !Maze::Umaze.free([1, usize::MAX]));
+    }
+
+    #[test]
+    fn places_of_both_tasks_are_those_of_the_same_map() {
+        let maze2d: EnvId = "maze2d-medium-v1".parse().unwrap();
+        let antmaze: EnvId = "antmaze-medium-v2".parse().unwrap();
+        assert_eq!((maze2d.maze(), antmaze.maze(), EnvId::Hopper.maze()), (Some(Maze::Medium), Some(Maze::Medium), None));
+        // Tile (2, 6): D4RL's figures of its middle.
+        assert_eq!(antmaze.place_in_maze(&[20.0, 4.0]), Some([2.0, 6.0]));
+        let [row, column] = maze2d.place_in_maze(&[1.8, 5.8]).unwrap();
+        assert!((row - 2.0).abs() < 1e-12 && (column - 6.0).abs() < 1e-12, "{row} {column}");
+        assert_eq!((EnvId::Hopper.place_in_maze(&[1.0, 2.0]), maze2d.place_in_maze(&[1.0])), (None, None));
     }
 
     #[test]

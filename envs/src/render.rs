@@ -4,7 +4,7 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 
-use mujoco_rs::renderer::{MjRenderer, png};
+use mujoco_rs::renderer::MjRenderer;
 use mujoco_rs::wrappers::mj_visualization::MjvCamera;
 use mujoco_rs::wrappers::{MjData, MjModel, MjtObjBase};
 
@@ -34,11 +34,7 @@ impl Frame {
     /// If the file cannot be written.
     pub fn save_png(&self, path: impl AsRef<Path>) -> std::io::Result<()> {
         let file = BufWriter::new(std::fs::File::create(path)?);
-        // Frames are no larger than `LARGEST`, so that their sizes fit.
-        let mut encoder = png::Encoder::new(file, self.width as u32, self.height as u32);
-        encoder.set_color(png::ColorType::Rgb);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header()?;
+        let mut writer = self.encoder(file).write_header()?;
         writer.write_image_data(&self.rgb)?;
         writer.finish()?;
         Ok(())
@@ -114,6 +110,8 @@ impl std::fmt::Debug for Renderer {
 
 #[cfg(test)]
 mod tests {
+    use mujoco_rs::renderer::png;
+
     use super::*;
 
     /// Reddish pixels, which only the robot has, and their mean column.

@@ -9,10 +9,10 @@ use super::network::{Draws, Mlp, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Intake};
+use super::settings::{Check, Intake};
 use super::trained::{ADAM, Part, Start, Trained};
 use super::units::RewardScale;
-use crate::Result;
+use crate::{Domain, Result};
 use crate::training::Initializer;
 
 /// Settings of behaviour cloning; the defaults are the actor's of TD3+BC, so that the two differ by the value only.

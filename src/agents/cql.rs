@@ -21,11 +21,11 @@ use super::network::{Critics, Draw, Draws, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Intake};
+use super::settings::{Check, Intake};
 use super::squashed::{Jacobian, squashed};
 use super::trained::{ADAM, Part, Start, Target, Trained};
 use super::units::RewardScale;
-use crate::Result;
+use crate::{Domain, Result};
 use crate::training::Initializer;
 
 /// Settings of CQL; the defaults are those of CORL for locomotion, which the GTA paper used.

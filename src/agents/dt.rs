@@ -31,12 +31,12 @@ use self::sequences::{Drawing, Episodes};
 use self::transformer::{Sequences, Transformer};
 use super::learner::{GPU_CHECK, check_sizes};
 use super::metrics::Metrics;
-use super::settings::{Check, Domain};
+use super::settings::Check;
 use super::trained::{self, Start, Trained};
 use super::units::{RewardScale, UnitTensors, Units};
 use super::{Actor, Agent, AgentConfig, Experience};
 use crate::training::{AdamWConfig, norm};
-use crate::{Error, Result};
+use crate::{Domain, Error, Result};
 
 pub use self::sequences::WindowReturns;
 pub use self::transformer::{Activation, TransformerConfig};

@@ -10,10 +10,10 @@ use super::network::{Critics, Draws, Mlp, Tape, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Intake};
+use super::settings::{Check, Intake};
 use super::trained::{ADAM, Part, Start, Target, Trained};
 use super::units::RewardScale;
-use crate::Result;
+use crate::{Domain, Result};
 use crate::training::Initializer;
 
 /// Where the authors' code and the code published with the GTA paper differ.
@@ -115,7 +115,7 @@ impl IqlConfig {
             Domain::Adroit => Self { expectile: 0.8, actor_dropout: 0.1, ..own },
             Domain::Kitchen => Self { beta: 0.5, actor_dropout: 0.1, ..own },
             Domain::Hopper => Self { deterministic: true, tau: 0.001, reward_scale: RewardScale::ReturnRange, ..own },
-            Domain::HalfCheetah | Domain::Walker2d | Domain::Maze2d | Domain::Other => own,
+            Domain::HalfCheetah | Domain::Walker2d | Domain::Maze2d | Domain::Suite | Domain::Other => own,
         }
     }
 

@@ -28,12 +28,12 @@ use super::network::{Critics, Draws, Mlp, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Intake};
+use super::settings::{Check, Intake};
 use super::squashed::{Jacobian, Squashed, squashed};
 use super::trained::{ADAM, Part, Start, Target, Trained};
 use super::units::RewardScale;
 use crate::training::Initializer;
-use crate::{Error, Result};
+use crate::{Domain, Error, Result};
 
 /// Settings of MCQ; the defaults are those of OfflineRL-Kit for locomotion, which the GTA paper used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

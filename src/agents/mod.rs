@@ -135,7 +135,7 @@ impl AgentConfig {
     /// The settings published for algorithm `kind` on a D4RL dataset such as `hopper-medium-v2`, with the batch of
     /// 1024 that the GTA paper uses for all Q-learning.
     pub fn preset(kind: &str, dataset_id: &str) -> Result<Self> {
-        let domain = settings::Domain::of(dataset_id);
+        let domain = crate::Domain::of(dataset_id);
         Ok(match kind {
             "bc" => Self::Bc(BcConfig::preset(domain)),
             "td3_bc" => Self::Td3Bc(Td3BcConfig::preset(domain)),

@@ -3,42 +3,6 @@
 use super::RewardScale;
 use crate::{Error, Result};
 
-/// A family of D4RL datasets for which settings were published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Domain {
-    HalfCheetah,
-    Hopper,
-    Walker2d,
-    Maze2d,
-    AntMaze,
-    Adroit,
-    Kitchen,
-    /// None of these; gets the settings of locomotion.
-    Other,
-}
-
-impl Domain {
-    /// By the beginning of a dataset's or task's name.
-    pub(super) fn of(id: &str) -> Self {
-        let id = id.to_ascii_lowercase();
-        let domains: [(&str, Self); 10] = [
-            ("halfcheetah", Self::HalfCheetah),
-            ("hopper", Self::Hopper),
-            ("walker2d", Self::Walker2d),
-            ("maze2d", Self::Maze2d),
-            ("antmaze", Self::AntMaze),
-            ("pen", Self::Adroit),
-            ("door", Self::Adroit),
-            ("hammer", Self::Adroit),
-            ("relocate", Self::Adroit),
-            ("kitchen", Self::Kitchen),
-        ];
-        // Minari's names have a collection before the task: `mujoco/hopper/medium-v0`.
-        let fits = |name: &str| id.split('/').any(|part| part.starts_with(name));
-        domains.iter().find(|(name, _)| fits(name)).map_or(Self::Other, |(_, domain)| *domain)
-    }
-}
-
 /// Refuses settings of one agent, naming agent and setting.
 pub(super) struct Check(pub(super) &'static str);
 
@@ -117,20 +81,6 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn domains_are_known_by_d4rl_and_minari_names() {
-        for (id, domain) in [
-            ("halfcheetah-medium-v2", Domain::HalfCheetah),
-            ("Hopper-v4", Domain::Hopper),
-            ("mujoco/walker2d/medium-v0", Domain::Walker2d),
-            ("antmaze-umaze-v0", Domain::AntMaze),
-            ("relocate-human-v1", Domain::Adroit),
-            ("PointMass-v0", Domain::Other),
-        ] {
-            assert_eq!(Domain::of(id), domain, "{id}");
-        }
-    }
 
     #[test]
     fn refusals_name_agent_setting_rule_and_value() {

@@ -10,11 +10,11 @@ use super::network::{Critics, Draws, Mlp, Tape, sizes};
 use super::noise::Noise;
 use super::policy::{Output, Policy};
 use super::rows::Rows;
-use super::settings::{Check, Domain, Intake};
+use super::settings::{Check, Intake};
 use super::trained::{Part, Start};
 use super::twin_delayed::TwinDelayed;
 use super::units::RewardScale;
-use crate::Result;
+use crate::{Domain, Result};
 use crate::training::Initializer;
 
 /// Settings of TD3+BC; the defaults are table 3 of the paper.

@@ -3,6 +3,7 @@
 mod experiments;
 #[cfg(feature = "fetch")]
 mod fetch;
+mod render;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use super::settings::Assignment;
 pub use experiments::{BenchArgs, BenchGroup, CompareArgs, ReportArgs, RunArgs};
 #[cfg(feature = "fetch")]
 pub use fetch::FetchArgs;
+pub use render::RenderArgs;
 
 /// Adds generated sub-trajectories to offline reinforcement-learning datasets, by Generative Trajectory Augmentation.
 ///
@@ -43,6 +45,7 @@ Examples:
   gta run examples/configs/quick.toml     train and evaluate agents on augmented data
   gta compare runs/none runs/gta          did it help?
   gta report hopper_medium-v2.hdf5        the paper's quality tables and figures, as a page
+  gta render --env HalfCheetah-v4 --policy sac.safetensors --out episode.png
   gta doctor                              what to do when a library or a GPU is not found
 
 Where a dataset is asked for, a D4RL file, a Minari folder or the id of either will do.
@@ -78,6 +81,7 @@ pub enum Command {
     Run(RunArgs),
     Compare(CompareArgs),
     Report(ReportArgs),
+    Render(RenderArgs),
     Bench(BenchArgs),
     /// Say which LibTorch, MuJoCo, HDF5 and GPU were found, or why not and what to do.
     #[command(after_long_help = "\

@@ -10,7 +10,8 @@ use gta::replay::{Dataset, Seed};
 use gta::{Checks, Contents, Exported, Origin, Repair, Target};
 use serde_json::json;
 
-use super::args::AugmentArgs;
+use super::args::{AugmentArgs, SettingsArgs};
+use super::inspect::task;
 use super::output::{self, Console, thousands};
 use super::progress::Progress;
 use super::settings::{self, Settings};
@@ -24,7 +25,7 @@ pub struct Plan {
     transitions: u64,
     contents: Contents,
     checks: Checks,
-    settings: Settings,
+    asked: SettingsArgs,
 }
 
 /// What the checks learn from the data, with progress.
@@ -50,7 +51,7 @@ impl Plan {
     /// What was asked for; fails for settings that make no sense.
     pub fn new(args: AugmentArgs) -> Result<Self> {
         ensure!(args.transitions > 0, "--transitions must be at least 1");
-        let settings = Settings::new(&args.settings, &args.folder)?;
+        Settings::new(&args.settings, &args.folder)?;
         let contents = if args.generated_only { Contents::Generated } else { Contents::Augmented };
         let destination = Destination::new(&args.out)?;
         let ensemble = args.ensemble.map(|quantile| EnsembleConfig { quantile, ..EnsembleConfig::default() });
@@ -67,7 +68,7 @@ impl Plan {
             transitions: args.transitions,
             contents,
             checks,
-            settings,
+            asked: args.settings,
         })
     }
 
@@ -79,12 +80,13 @@ impl Plan {
         }
         let (dataset, report) = train::load(console, &self.data)?;
         let real = report.rows;
-        let check = learned(&self.checks, console, &dataset, Seed::new(self.settings.config.augment.seed))?;
-        let mut buffer = train::open(console, dataset, &self.settings, &self.folder, self.transitions, check)?;
+        let settings = Settings::suited(&self.asked, &self.folder, &task(&report))?;
+        let check = learned(&self.checks, console, &dataset, Seed::new(settings.config.augment.seed))?;
+        let mut buffer = train::open(console, dataset, &settings, &self.folder, self.transitions, check)?;
         let monitor = buffer.monitor();
         let (filled, seen) = watch::during(console, monitor, || buffer.fill_to(self.transitions));
         filled.context("generating failed")?;
-        settings::keep(&self.settings.config, &self.folder)?;
+        settings::keep(&settings.config, &self.folder)?;
 
         let status = buffer.status();
         let hash = buffer.pool_hash();

@@ -41,12 +41,17 @@ impl Plan {
     }
 }
 
-/// What scores of a file refer to, by the task that it names, or by its own name.
+/// What scores of a file refer to, by its [`task`].
 pub(super) fn references(report: &LoadReport) -> Option<ReferenceReturns> {
-    let stem = || report.path.file_stem().map(|s| s.to_string_lossy().into_owned());
+    ReferenceReturns::of(&task(report))
+}
+
+/// The task or the dataset that a file names, or else its own name.
+pub(super) fn task(report: &LoadReport) -> String {
     // The names of some of D4RL's files do not tell the task, or tell another: AntMaze's begin with `Ant`.
-    let id = || D4rlDataset::of_file(&report.path).map(|dataset| dataset.id().to_owned());
-    report.provenance.get("env").map(str::to_owned).or_else(id).or_else(stem).and_then(|n| ReferenceReturns::of(&n))
+    let id = D4rlDataset::of_file(&report.path).map(|dataset| dataset.id().to_owned());
+    let stem = || report.path.file_stem().map(|s| s.to_string_lossy().into_owned());
+    id.or_else(|| report.provenance.get("env").map(str::to_owned)).or_else(stem).unwrap_or_default()
 }
 
 /// What the numbers of a dataset look like.

@@ -17,6 +17,7 @@ mod output;
 mod progress;
 mod quality;
 mod quickstart;
+mod render;
 mod report;
 mod run;
 mod settings;
@@ -85,6 +86,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Run(args) => carry_out!(run::Plan, args),
         Command::Compare(args) => carry_out!(compare::Plan, args),
         Command::Report(args) => carry_out!(report::Plan, args),
+        Command::Render(args) => carry_out!(render::Plan, args),
         Command::Bench(args) => carry_out!(bench::Plan, args),
         Command::Doctor => doctor::run(console.json()),
     };

@@ -128,7 +128,7 @@ fn check_task(path: &Path, dataset: &Dataset, oracle: &Oracle) -> Result<()> {
 }
 
 /// Rows of `augmented` that are those of `original`: all of these, or none.
-fn common_rows(original: &Dataset, augmented: &Dataset) -> usize {
+pub(super) fn common_rows(original: &Dataset, augmented: &Dataset) -> usize {
     let begins = |all: &[f32], part: &[f32]| all.starts_with(part);
     let same = begins(augmented.rewards(), original.rewards())
         && begins(augmented.actions(), original.actions())

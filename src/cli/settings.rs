@@ -27,15 +27,20 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What `args` say for a model in `folder`. Fails with the name of the setting that is wrong.
+    /// What `args` say for a model in `folder`, of data of any task. Fails with the name of the setting that is wrong.
     pub fn new(args: &SettingsArgs, folder: &Path) -> Result<Self> {
+        Self::suited(args, folder, "")
+    }
+
+    /// What `args` say for a model in `folder`, of data called `data`: presets depend on it.
+    pub fn suited(args: &SettingsArgs, folder: &Path, data: &str) -> Result<Self> {
         let kept = folder.join(FILE);
         let (base, from_folder) = match (&args.config, args.preset) {
             (Some(path), _) => (read(path)?, None),
-            (None, Some(Preset::Compact)) => (GtaConfig::default(), None),
-            (None, Some(Preset::Paper)) => (GtaConfig::paper(), None),
+            (None, Some(Preset::Compact)) => (GtaConfig::default_for(data), None),
+            (None, Some(Preset::Paper)) => (GtaConfig::paper_for(data), None),
             (None, None) if kept.is_file() => (read(&kept)?, Some(kept)),
-            (None, None) => (GtaConfig::default(), None),
+            (None, None) => (GtaConfig::default_for(data), None),
         };
         let mut value = serde_json::to_value(base).expect("settings are plain data");
         for Assignment { key, value: new } in &args.set {
@@ -164,6 +169,23 @@ mod tests {
         assert_eq!((config.mu.get(), config.trainer.steps), (0.25, 1000));
         assert_eq!(config.augment.guide.alpha.get(), 1.1);
         assert_eq!(config.terminals, gta::Terminals::Copied);
+    }
+
+    #[test]
+    fn presets_depend_on_the_data_and_what_is_typed_comes_last() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            settings: SettingsArgs,
+        }
+        let of = |words: &str, data: &str| {
+            let args = <Line as clap::Parser>::parse_from(format!("gta --device cpu {words}").split_whitespace());
+            Settings::suited(&args.settings, Path::new("no-such-folder"), data).unwrap().config
+        };
+        assert_eq!(of("", "antmaze-umaze-v2").augment.guide.terminal_penalty, 0.0);
+        assert_eq!(of("--preset paper", "hopper-medium-v2"), GtaConfig::paper_for("hopper-medium-v2"));
+        assert_eq!(of("--set mu=0.3", "antmaze-umaze-v2").mu.get(), 0.3);
+        assert_eq!(of("", "mine"), GtaConfig::default());
     }
 
     #[test]

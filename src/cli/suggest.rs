@@ -1,15 +1,15 @@
 //! `gta suggest`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use gta::augment::GuideConfig;
 use gta::envs::{EnvId, ReferenceReturns};
 use gta::{GtaConfig, Suggestion};
 use serde_json::json;
 
 use super::args::SuggestArgs;
-use super::inspect::references;
+use super::inspect::task;
 use super::output::Console;
 use super::train;
 
@@ -17,25 +17,22 @@ use super::train;
 pub struct Plan {
     path: PathBuf,
     env: Option<EnvId>,
-    guide: GuideConfig,
+    horizon: Option<NonZeroUsize>,
 }
 
 impl Plan {
     /// What was asked for.
     pub fn new(args: SuggestArgs) -> Result<Self> {
-        let mut guide = GtaConfig::default().augment.guide;
-        guide.horizon = args.horizon.map_or(guide.horizon, usize::from);
-        Ok(Self { path: args.path, env: args.env, guide })
+        Ok(Self { path: args.path, env: args.env, horizon: args.horizon })
     }
 
     /// Measures, and says what follows.
     pub fn run(self, console: &Console) -> Result<()> {
         let (dataset, report) = train::load(console, &self.path)?;
-        let references = match self.env {
-            Some(env) => ReferenceReturns::of(&env.to_string()),
-            None => references(&report),
-        };
-        let suggestion = Suggestion::of(&dataset, &self.guide, references)?;
+        let task = self.env.map_or_else(|| task(&report), |env| env.to_string());
+        let mut guide = GtaConfig::default_for(&task).augment.guide;
+        guide.horizon = self.horizon.map_or(guide.horizon, usize::from);
+        let suggestion = Suggestion::of(&dataset, &guide, ReferenceReturns::of(&task))?;
         let options = options(&suggestion);
         let because: String = suggestion.reasons.iter().map(|reason| format!("  - {reason}\n")).collect();
         let object = json!({ "suggestion": suggestion, "options": options });

@@ -9,7 +9,8 @@ use gta::replay::{Dataset, formats};
 use gta::{GtaBuffer, GtaLearner};
 use serde_json::json;
 
-use super::args::TrainArgs;
+use super::args::{SettingsArgs, TrainArgs};
+use super::inspect::task;
 use super::output::{self, Console, thousands};
 use super::settings::{self, Settings};
 use super::watch::Training;
@@ -18,29 +19,30 @@ use super::watch::Training;
 pub struct Plan {
     data: PathBuf,
     folder: PathBuf,
-    settings: Settings,
+    asked: SettingsArgs,
 }
 
 impl Plan {
     /// What was asked for; fails for settings that make no sense.
     pub fn new(args: TrainArgs) -> Result<Self> {
-        let settings = Settings::new(&args.settings, &args.out)?;
-        Ok(Self { data: args.data, folder: args.out, settings })
+        Settings::new(&args.settings, &args.out)?;
+        Ok(Self { data: args.data, folder: args.out, asked: args.settings })
     }
 
     /// Trains.
     pub fn run(self, console: &Console) -> Result<()> {
         let began = Instant::now();
-        let (dataset, _) = load(console, &self.data)?;
-        prepare(console, &self.settings, &self.folder)?;
-        let config = &self.settings.config;
+        let (dataset, report) = load(console, &self.data)?;
+        let settings = Settings::suited(&self.asked, &self.folder, &task(&report))?;
+        prepare(console, &settings, &self.folder)?;
+        let config = &settings.config;
         // The seeds are those of a buffer, which so goes on from here.
         let guide = Guide::new(&dataset, config.augment.guide.clone(), config.augment.guide_seed())?;
         let training = Training::new(console);
         let report = |progress: augment::Progress| training.at(progress.step, progress.total, progress.loss);
         let task = Learning::new(&guide, config.augment.learning_seed()).with_progress(&report);
         training.at(0, 0, f64::NAN);
-        let mut learner = GtaLearner::new(config.clone(), Some(self.folder.clone()), self.settings.device);
+        let mut learner = GtaLearner::new(config.clone(), Some(self.folder.clone()), settings.device);
         let model = learner.train(&task).map_err(|error| anyhow!(error).context("training failed"))?;
         let seen = training.finish();
         settings::keep(config, &self.folder)?;

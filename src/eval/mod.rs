@@ -38,6 +38,7 @@ mod stats;
 mod svg;
 mod table;
 mod transitions;
+mod ways;
 mod welch;
 
 pub use curves::{Curve, Level};
@@ -62,4 +63,5 @@ pub use stats::{Bootstrap, Interval, Summary, mean, pearson, quantile, standard_
 pub(crate) use svg::{dark_rules, escaped};
 pub use table::Table;
 pub use transitions::Transitions;
+pub use ways::Ways;
 pub use welch::{Moments, Welch, student_t_tail, welch};

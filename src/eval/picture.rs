@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use envs::Maze;
+
 use super::axis::Axis;
 use super::curves::{Curve, Level, curves};
 use super::quality::{Measured, WindowReturn};
@@ -9,6 +11,7 @@ use super::radar::{Spoke, radar};
 use super::stats::{mean, pearson, quantile};
 use super::svg::{INK, Keys, LINE, Svg, escaped, style};
 use super::table::number;
+use super::ways::{Ways, ways};
 
 /// Size of a panel in pixels, and the space in it left and right of the plot and below it, for labels.
 const WIDTH: f64 = 430.0;
@@ -93,6 +96,17 @@ pub enum Panel {
         series: Vec<String>,
         /// In what, clockwise from the top; three or more.
         spokes: Vec<Spoke>,
+    },
+    /// Ways through a maze, over its map.
+    Maze {
+        /// Heading.
+        title: String,
+        /// The map.
+        maze: Maze,
+        /// Where the task pays, in places as ways have.
+        goal: Option<[f64; 2]>,
+        /// What is shown.
+        series: Vec<Ways>,
     },
 }
 
@@ -196,7 +210,8 @@ impl Panel {
         let (Self::Histogram { title, .. }
         | Self::Scatter { title, .. }
         | Self::Curves { title, .. }
-        | Self::Radar { title, .. }) = self;
+        | Self::Radar { title, .. }
+        | Self::Maze { title, .. }) = self;
         title
     }
 
@@ -207,6 +222,7 @@ impl Panel {
             Self::Scatter { series, .. } => series.len() + 1,
             Self::Curves { series, level, .. } => series.len() + usize::from(level.is_some()),
             Self::Radar { series, .. } => series.len(),
+            Self::Maze { series, goal, .. } => series.len() + usize::from(goal.is_some()),
         }
     }
 
@@ -224,6 +240,7 @@ impl Panel {
                 curves(&mut keys, place, [x_label, y_label], series, level.as_ref());
             }
             Self::Radar { series, spokes, .. } => radar(&mut keys, place, series, spokes),
+            Self::Maze { maze, goal, series, .. } => ways(&mut keys, place, *maze, *goal, series),
         }
     }
 }

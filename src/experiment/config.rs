@@ -13,7 +13,7 @@ use super::data::DataConfig;
 use super::written::{Change, Written};
 use crate::agents::AgentConfig;
 use crate::native::DeviceChoice;
-use crate::{Error, Result};
+use crate::{Domain, Error, Result};
 
 pub use augmentation::{
     AugmentationConfig, ModelAugmentation, NoAugmentation, OversampleAugmentation, Preset, Ratio, S4rlAugmentation,
@@ -21,7 +21,8 @@ pub use augmentation::{
 
 /// One run: an agent, trained with several seeds on a dataset under an augmentation, and evaluated in its task.
 ///
-/// What a file leaves out has the paper's value: a million updates of 8 seeds, evaluated on 10 episodes.
+/// What a file leaves out has the paper's value for the dataset: a million updates of 8 seeds, evaluated on 10 episodes
+/// in locomotion and on 100 elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunConfig {
@@ -55,7 +56,7 @@ pub struct EvaluationConfig {
     /// Updates between two evaluations; checkpoints and rows of the metrics are written at the same moments. The last
     /// update is always followed by one.
     pub every: u64,
-    /// Episodes of an evaluation (10 in the paper's locomotion tasks, appendix C.3).
+    /// Episodes of an evaluation: by default [`Domain::evaluation_episodes`].
     pub episodes: usize,
     /// Seed of the episodes' starts. An agent's seed decides them too, so that no two agents of a run share their luck;
     /// agents of the same seed in two runs start alike.
@@ -133,7 +134,7 @@ impl RunConfig {
         let domain = id.clone().or_else(|| word("env")).unwrap_or_default();
         let agent =
             AgentConfig::preset(&agent, &domain).map_err(|error| written.wrong("agent.kind", error.to_string()))?;
-        let augmentation = AugmentationConfig::of_kind(word("augmentation.kind").as_deref(), &written)?;
+        let augmentation = AugmentationConfig::of_kind(word("augmentation.kind").as_deref(), &domain, &written)?;
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let base = json!({
             "env": id.as_deref().and_then(|id| id.parse::<EnvId>().ok()),
@@ -145,7 +146,10 @@ impl RunConfig {
             "dataset": DataConfig::default(),
             "augmentation": without_decided(plain(augmentation)),
             "agent": agent,
-            "evaluation": EvaluationConfig::default(),
+            "evaluation": EvaluationConfig {
+                episodes: Domain::of(&domain).evaluation_episodes(),
+                ..EvaluationConfig::default()
+            },
         });
         if base["env"].is_null() && written.get("env").is_none() {
             let known = EnvId::ALL.map(EnvId::name).join(", ");

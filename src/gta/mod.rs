@@ -6,6 +6,7 @@
 mod config;
 mod examples;
 mod generator;
+mod presets;
 mod suggest;
 
 use std::sync::Arc;

@@ -54,6 +54,11 @@ pub(crate) fn middle([row, column]: Tile) -> [f64; 2] {
     [column, row].map(|number| TILE * (number as f64 - 1.0))
 }
 
+/// Row and column of a position, whole numbers in the middle of a tile.
+pub(crate) fn place([x, y]: [f64; 2]) -> [f64; 2] {
+    [y, x].map(|v| v / TILE + 1.0)
+}
+
 /// The tile that D4RL takes a position for: one that is counted from the tiles' middles, not their edges.
 pub(crate) fn tile_of([x, y]: [f64; 2]) -> Tile {
     [y, x].map(|v| (1.0 + v.max(1e-4) / TILE) as usize)
@@ -62,6 +67,11 @@ pub(crate) fn tile_of([x, y]: [f64; 2]) -> Tile {
 /// A goal in a tile: D4RL moves it away from the tile's middle, in one direction only.
 pub(crate) fn draw_goal(tile: Tile, rng: &mut Rng) -> [f64; 2] {
     middle(tile).map(|v| (v + rng.random_range(0.0..1.0) + rng.random_range(0.0..0.5)).max(0.0))
+}
+
+/// The middle of the square that goals are drawn from.
+pub(crate) fn usual_goal(maze: Maze) -> [f64; 2] {
+    middle(goal_tile(maze)).map(|v| v + 0.75)
 }
 
 /// Whether the goal is reached.
@@ -178,9 +188,8 @@ impl Task for AntMaze {
         29
     }
 
-    /// The middle of the square that goals are drawn from.
     fn usual_context(&self) -> Vec<f64> {
-        middle(goal_tile(self.0)).map(|v| v + 0.75).to_vec()
+        usual_goal(self.0).to_vec()
     }
 
     fn start(&self, simulation: &mut Simulation, rng: &mut Rng) -> Vec<f64> {

@@ -39,6 +39,11 @@ pub(crate) fn goal(maze: Maze) -> [f64; 2] {
     }
 }
 
+/// Row and column of a position, whole numbers in the middle of a tile: positions count from a corner of the body's.
+pub(crate) fn place(position: [f64; 2]) -> [f64; 2] {
+    position.map(|v| v + 0.2)
+}
+
 /// What a position pays.
 pub(crate) fn reward(kind: MazeReward, position: &[f64], goal: &[f64]) -> f64 {
     let distance = (position[0] - goal[0]).hypot(position[1] - goal[1]);

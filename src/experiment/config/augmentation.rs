@@ -148,10 +148,10 @@ impl<S> ModelAugmentation<S> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
-    /// For CPUs: [`GtaConfig::default`], [`SynthErConfig::default`].
+    /// For CPUs: [`GtaConfig::default_for`], [`SynthErConfig::default`].
     #[default]
     Compact,
-    /// The published setting: [`GtaConfig::paper`], [`SynthErConfig::paper`] for a large dataset.
+    /// The published setting: [`GtaConfig::paper_for`], [`SynthErConfig::paper`] for a large dataset.
     Paper,
 }
 
@@ -196,7 +196,9 @@ impl<'de> Deserialize<'de> for Ratio {
 
 impl AugmentationConfig {
     /// The defaults of a kind, by its name in a file.
-    pub(in super::super) fn of_kind(kind: Option<&str>, written: &Written) -> Result<Self> {
+    ///
+    /// GTA's depend on the dataset or the task, called `domain`.
+    pub(in super::super) fn of_kind(kind: Option<&str>, domain: &str, written: &Written) -> Result<Self> {
         let preset = || match written.get("augmentation.preset") {
             None => Ok(Preset::default()),
             Some(preset) => serde_json::from_value(preset)
@@ -217,8 +219,8 @@ impl AugmentationConfig {
             Some("gta") => {
                 let preset = preset()?;
                 let settings = match preset {
-                    Preset::Compact => GtaConfig::default(),
-                    Preset::Paper => GtaConfig::paper(),
+                    Preset::Compact => GtaConfig::default_for(domain),
+                    Preset::Paper => GtaConfig::paper_for(domain),
                 };
                 Self::Gta(Box::new(ModelAugmentation::new(preset, 0.5, settings)))
             }

@@ -78,7 +78,8 @@ impl ReportSizes {
 ///
 /// Apart from steps and sizes these are the defaults of their kinds, but for GTA's guidance: it asks for 1.1 times the
 /// return, with weight 1. A model this young does not follow the paper's 1.3 with weight 2 without leaving the dynamics.
-/// Prompts are drawn from all windows alike and no simulator rejects any, as in the paper.
+/// Prompts are drawn from all windows alike and no simulator rejects any, as in the paper. One report may have data of
+/// several tasks, so that GTA's settings are those of locomotion, whatever the task.
 impl Default for ReportConfig {
     fn default() -> Self {
         Self::of_kinds(&Self::KINDS, &[]).expect("these kinds are known")
@@ -175,7 +176,7 @@ impl ReportConfig {
 fn read_one(written: &Written, sizes: &ReportSizes) -> Result<AugmentationConfig> {
     let kind = written.get("augmentation.kind").and_then(|kind| kind.as_str().map(str::to_owned));
     let Some(kind) = kind else { return Err(written.wrong("augmentation.kind", "is missing")) };
-    let base = sized(AugmentationConfig::of_kind(Some(&kind), written)?, sizes);
+    let base = sized(AugmentationConfig::of_kind(Some(&kind), "", written)?, sizes);
     let base = json!({ "augmentation": without_decided(plain(base)) });
     let Listed { augmentation } = written.read_over(&base)?;
     augmentation.validate(written)?;
