@@ -43,6 +43,11 @@ impl<'a> Folder<'a> {
         Ok(Self { path, prefix: String::new(), group, file_bytes })
     }
 
+    /// The file it lies in.
+    pub(crate) fn path(&self) -> &'a Path {
+        self.path
+    }
+
     /// Whether something called `name` lies in this group.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.group.link_exists(name)

@@ -7,6 +7,7 @@ pub(crate) mod checksum;
 pub mod d4rl;
 mod h5;
 pub mod minari;
+mod options;
 mod provenance;
 mod replace;
 mod report;
@@ -14,6 +15,7 @@ mod report;
 use std::path::{Path, PathBuf};
 
 pub use checksum::sha256;
+pub use options::{Goals, ReadOptions, RewardTiming, Timeouts};
 pub use provenance::Provenance;
 pub use report::{Format, LoadReport, Oddity, Spread};
 
@@ -38,7 +40,14 @@ fn kept_in(variable: &str, hidden: &str) -> Option<PathBuf> {
 ///
 /// Fails as [`catalog::locate`], [`d4rl::read`] and [`minari::read`] do.
 pub fn open(name: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
+    open_with(name, &ReadOptions::default())
+}
+
+/// Reads as [`open`] does, in another way than published where `options` says so.
+///
+/// Fails as [`catalog::locate`], [`d4rl::read_with`] and [`minari::read_with`] do.
+pub fn open_with(name: impl AsRef<Path>, options: &ReadOptions) -> Result<(Dataset, LoadReport)> {
     let path = catalog::locate(name)?;
     let is_minari_file = path.file_name().is_some_and(|name| name == minari::DATA_FILE);
-    if path.is_dir() || is_minari_file { minari::read(&path) } else { d4rl::read(&path) }
+    if path.is_dir() || is_minari_file { minari::read_with(&path, options) } else { d4rl::read_with(&path, options) }
 }

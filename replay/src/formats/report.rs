@@ -112,6 +112,40 @@ pub enum Oddity {
         /// Number of such episodes.
         count: usize,
     },
+    /// Rows that no other row follows, whose next observation was taken from the simulator state after their step.
+    NextFromStates {
+        /// Number of such rows.
+        count: usize,
+    },
+    /// Terminated rows right after a terminated row: the recording does not stop at the goal. Each is an episode of its own.
+    TerminatedAgain {
+        /// Number of such rows.
+        count: usize,
+    },
+    /// Observations that are not those of the row's simulator state, which most are: Maze2D's are one step old in the row
+    /// after a timeout.
+    StaleObservations {
+        /// Number of such rows.
+        count: usize,
+        /// The first of them.
+        first_row: usize,
+        /// Whether they were replaced by what the states show.
+        repaired: bool,
+    },
+    /// Timeouts after which the recording goes on were taken for no ends, as was asked.
+    TimeoutsPassed {
+        /// Number of timeouts passed over.
+        count: usize,
+        /// Number of timeouts that are ends all the same.
+        kept: usize,
+    },
+    /// Each transition has the reward of the row that it leads to, as was asked.
+    RewardsOfNext,
+    /// A number was added to every reward, as was asked.
+    RewardsOffset {
+        /// The number.
+        offset: f32,
+    },
 }
 
 impl fmt::Display for Oddity {
@@ -143,6 +177,23 @@ impl fmt::Display for Oddity {
             Self::FlagsInsideEpisodes { count } => {
                 write!(f, "{count} episodes go on after a terminated or truncated step: split there")
             }
+            Self::NextFromStates { count } => {
+                write!(f, "{count} last rows have the simulator's state after the step as next observation")
+            }
+            Self::TerminatedAgain { count } => write!(
+                f,
+                "{count} terminated rows follow a terminated row: the recording goes on at the goal, each is an episode"
+            ),
+            Self::StaleObservations { count, first_row, repaired } => {
+                write!(f, "{count} observations are not those of their simulator state, the first in row {first_row}")?;
+                f.write_str(if *repaired { ": taken from the states" } else { ": kept as published" })
+            }
+            Self::TimeoutsPassed { count, kept } => {
+                write!(f, "{count} timeouts end no episode, as asked: the recording goes on")?;
+                if *kept > 0 { write!(f, " ({kept} others are ends)") } else { Ok(()) }
+            }
+            Self::RewardsOfNext => f.write_str("each transition has the reward of the row that it leads to, as asked"),
+            Self::RewardsOffset { offset } => write!(f, "{offset:+} added to every reward, as asked"),
         }
     }
 }
@@ -182,6 +233,8 @@ pub struct LoadReport {
     pub lengths: Spread,
     /// Sizes of the simulator's positions and velocities, where the file has them.
     pub states: Option<(usize, usize)>,
+    /// Numbers in a context, such as the place of Adroit's door; 0 where the file has none.
+    pub context_dim: usize,
     /// What the file says of itself.
     pub provenance: Provenance,
     /// What was odd.
@@ -217,7 +270,8 @@ impl LoadReport {
             unfinished: ended(Ending::Unfinished),
             returns: Spread::of(dataset.episode_returns()).expect(nonempty),
             lengths: Spread::of(dataset.episodes().iter().map(|e| e.rows.len() as f64)).expect(nonempty),
-            states: dataset.states().map(|s| (s.nq, s.nv)),
+            states: dataset.states().filter(|s| s.has_positions()).map(|s| (s.nq, s.nv)),
+            context_dim: dataset.states().map_or(0, |s| s.nc),
             provenance: Provenance::new(),
             oddities,
         };
@@ -282,8 +336,12 @@ impl fmt::Display for LoadReport {
         }
         write!(f, ", action {}", self.action_dim)?;
         match self.states {
-            Some((nq, nv)) => writeln!(f, ", simulator states {nq} + {nv}")?,
-            None => writeln!(f, ", no simulator states")?,
+            Some((nq, nv)) => write!(f, ", simulator states {nq} + {nv}")?,
+            None => f.write_str(", no simulator states")?,
+        }
+        match self.context_dim {
+            0 => writeln!(f)?,
+            size => writeln!(f, ", context {size}")?,
         }
         write!(f, "  sha256       {}", self.checksum)?;
         for oddity in &self.oddities {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::space::{self, Bounds};
 use super::{DATA_FILE, METADATA_FILE};
 use crate::formats::h5::{self, Column, Folder};
-use crate::formats::{Format, LoadReport, Oddity, Provenance, checksum};
+use crate::formats::{Format, Goals, LoadReport, Oddity, Provenance, ReadOptions, checksum};
 use crate::{Columns, Dataset, Error, Result, Spec, States};
 
 /// Reads the Minari dataset at `path`: its folder, its `data` folder or its `main_data.hdf5`; see [`super`].
@@ -18,6 +18,15 @@ use crate::{Columns, Dataset, Error, Result, Spec, States};
 /// usable (no JSON, no `total_episodes`, another data format, a space of another kind) or the data file is not
 /// a complete HDF5 file, [`Error::Data`] with the dataset inside the file and the row where an episode is wrong.
 pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
+    read_with(path, &ReadOptions::default())
+}
+
+/// Reads the Minari dataset at `path` as `options` say; see [`super`]. When rewards are paid and what timeouts are makes
+/// no difference: episodes have `T + 1` observations here, and each reward is its step's own.
+///
+/// # Errors
+/// As [`read`]; [`Error::Data`] also where goals are to be left out of observations without a part `observation`.
+pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Dataset, LoadReport)> {
     let path = path.as_ref();
     let folder = data_folder(path)?;
     let metadata = Metadata::read(&folder)?;
@@ -25,14 +34,15 @@ pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
     let file = h5::open(&data_path)?;
     let root = Folder::root(&data_path, &file)?;
 
-    let mut episodes = Episodes::default();
+    let mut episodes = Episodes { goals: options.goals, ..Episodes::default() };
     for number in 0..metadata.episodes {
         let name = format!("episode_{number}");
         let episode = root.folder(&name).ok_or_else(|| root.error(&name, "is missing or not a group".into()))?;
         episodes.append(&name, &episode)?;
     }
     let spec = episodes.spec(&metadata)?;
-    let Episodes { columns, breaks, qpos, qvel, parts, mut oddities, rows_in_file, flags_inside, .. } = episodes;
+    let Episodes { mut columns, breaks, qpos, qvel, contexts, parts, mut oddities, rows_in_file, flags_inside, .. } =
+        episodes;
     if columns.rewards.is_empty() {
         return Err(Error::Data {
             path: data_path,
@@ -49,10 +59,13 @@ pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
         oddities.push(Oddity::Ignored { key: "total_steps".into(), why });
     }
     let rows = columns.rewards.len();
-    let states = match (qpos, qvel) {
-        (Some(qpos), Some(qvel)) => Some(States { nq: qpos.len() / rows, nv: qvel.len() / rows, qpos, qvel }),
-        _ => None,
-    };
+    let mut states = States { nc: contexts.len() / rows, contexts, ..States::default() };
+    if let (Some(qpos), Some(qvel)) = (qpos, qvel) {
+        (states.nq, states.nv) = (qpos.len() / rows, qvel.len() / rows);
+        (states.qpos, states.qvel) = (qpos, qvel);
+    }
+    let states = (states.has_positions() || states.nc > 0).then_some(states);
+    options.offset(&mut columns.rewards, &mut oddities);
     let dataset = Dataset::from_columns(spec, columns, &breaks, states)?;
     let checksum = checksum::sha256(&data_path)?;
     let mut report = LoadReport::new(path, Format::Minari, checksum, rows_in_file, &dataset, oddities);
@@ -155,6 +168,9 @@ struct Episodes {
     /// `None` once an episode came without states.
     qpos: Option<Vec<f64>>,
     qvel: Option<Vec<f64>>,
+    /// The `desired_goal` of each step; nothing where observations have none.
+    contexts: Vec<f64>,
+    goals: Goals,
     started: bool,
     rows_in_file: usize,
     flags_inside: usize,
@@ -176,7 +192,14 @@ impl Episodes {
         }
         let first = !std::mem::replace(&mut self.started, true);
 
-        let leaves = leaves(episode, "observations")?;
+        let mut leaves = leaves(episode, "observations")?;
+        self.append_goals(episode, &leaves, steps)?;
+        if self.goals == Goals::InContext {
+            leaves.retain(|(name, _)| name.is_empty() || name.split('/').next() == Some("observation"));
+            if leaves.is_empty() {
+                return Err(episode.error("observations", "has no part 'observation' to leave goals out of".into()));
+            }
+        }
         self.trajectory.clear();
         let parts = weave(&leaves, steps + 1, "steps + 1", &mut self.trajectory)?;
         agree(episode, "observations", first, &mut self.parts.observations, parts)?;
@@ -204,6 +227,31 @@ impl Episodes {
         self.rows_in_file += steps;
         self.breaks.push(start + steps);
         self.append_states(episode, steps, first)
+    }
+
+    /// Appends the goal of each step, which is that of the observation it starts from.
+    fn append_goals(&mut self, episode: &Folder<'_>, leaves: &[(String, Column<'_>)], steps: usize) -> Result<()> {
+        let is_goal = |(name, _): &&(String, Column<'_>)| name.split('/').next() == Some("desired_goal");
+        let goals: Vec<&Column<'_>> = leaves.iter().filter(is_goal).map(|(_, column)| column).collect();
+        let mut parts = Vec::with_capacity(goals.len());
+        for column in goals {
+            let width = column.shape().iter().skip(1).product::<usize>();
+            if column.shape().first() != Some(&(steps + 1)) {
+                return Err(column.error(None, format!("has the shape {:?} for {steps} steps", column.shape())));
+            }
+            parts.push((column.read_f64(width)?, width));
+        }
+        let (rows, width) = (self.columns.rewards.len(), parts.iter().map(|(_, width)| width).sum::<usize>());
+        if self.contexts.len() != rows * width {
+            let why = format!("has goals of {width} numbers, unlike the episodes before it");
+            return Err(episode.error("observations", why));
+        }
+        for step in 0..steps {
+            for (values, width) in &parts {
+                self.contexts.extend_from_slice(&values[step * width..][..*width]);
+            }
+        }
+        Ok(())
     }
 
     /// Appends the simulator states where all episodes so far have them.
