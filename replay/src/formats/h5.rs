@@ -203,6 +203,20 @@ impl Column<'_> {
         }
     }
 
+    /// Appends all numbers to `out`, finite or not.
+    pub(crate) fn append_any_to(&self, out: &mut Vec<f32>) -> Result<()> {
+        self.append_raw(out)
+    }
+
+    /// Appends all values of a dataset of bytes to `out`.
+    pub(crate) fn append_bytes_to(&self, out: &mut Vec<u8>) -> Result<()> {
+        let stored = self.stored();
+        if stored != "uint8" {
+            return Err(self.error(None, format!("expected uint8, found {stored}")));
+        }
+        self.append_raw(out)
+    }
+
     /// All numbers, in 64 bits; fails where one is not finite.
     pub(crate) fn read_f64(&self, width: usize) -> Result<Vec<f64>> {
         let mut out: Vec<f64> = Vec::new();

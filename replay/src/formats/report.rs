@@ -17,6 +17,9 @@ pub enum Format {
     D4rl,
     /// A folder with an HDF5 group for each episode.
     Minari,
+    /// Episodes of pixels as V-D4RL keeps them.
+    #[serde(rename = "v-d4rl")]
+    Vd4rl,
 }
 
 /// Least, mean and greatest of some numbers.
@@ -314,6 +317,7 @@ impl fmt::Display for LoadReport {
         let format = match self.format {
             Format::D4rl => "D4RL",
             Format::Minari => "Minari",
+            Format::Vd4rl => "V-D4RL",
         };
         let mib = self.bytes as f64 / f64::from(1 << 20);
         writeln!(f, "{name} ({format}, {mib:.1} MiB)")?;

@@ -38,6 +38,10 @@ pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Datas
         let why = "holds Minari episodes: open its folder, where metadata.json lies beside it";
         return Err(Error::Format { path: path.into(), why: why.into() });
     }
+    if root.has("observation") && root.has("step_type") {
+        let why = "holds pixels as V-D4RL keeps them: formats::vd4rl::read reads them";
+        return Err(Error::Format { path: path.into(), why: why.into() });
+    }
     let mut oddities = Vec::new();
 
     let observations = root.column("observations")?;
