@@ -33,8 +33,8 @@ pub(super) fn pass(
             })?;
             let inside = (0..count - 1).filter(|&row| !rows.truncated[row] && !rows.terminated[row]);
             let farthest = inside.map(|row| moves[row]).fold(0.0, f64::max);
-            for row in first..count - 1 {
-                rows.truncated[row] &= moves[row] > farthest;
+            for (timeout, moved) in rows.truncated.iter_mut().zip(&moves) {
+                *timeout &= *moved > farthest;
             }
         }
     }
