@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use hdf5::Group;
 use proptest::prelude::*;
 use replay::catalog::Folders;
-use replay::formats::{self, Goals, Provenance, ReadOptions, d4rl};
+use replay::formats::{self, Goals, Provenance, ReadOptions, Timeouts, d4rl};
 use replay::{Columns, Dataset, Ending, Spec, States};
 
 /// Steps of the two episodes: the first reaches its goal.
@@ -183,7 +183,7 @@ fn adroit_is_a_plain_box_without_contexts() {
 }
 
 #[test]
-fn goals_of_other_sizes_are_refused() {
+fn what_cannot_be_done_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let id = "D4RL/pointmaze/umaze-v2";
     write(folder.path(), id, POINT_MAZE, 2, &[]);
@@ -200,6 +200,9 @@ fn goals_of_other_sizes_are_refused() {
     write(folder.path(), id, &[("position", 2), ("velocity", 2)], 2, &[]);
     let error = formats::open_with(located(folder.path(), id), &no_part).unwrap_err().to_string();
     assert!(error.contains("has no part 'observation'"), "{error}");
+    let later = ReadOptions { timeouts: Timeouts::GoOn, ..ReadOptions::default() };
+    let error = formats::open_with(located(folder.path(), id), &later).unwrap_err().to_string();
+    assert!(error.contains("truncations are ends"), "{error}");
 }
 
 proptest! {

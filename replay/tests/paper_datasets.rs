@@ -163,6 +163,8 @@ fn every_dataset_of_pixels_is_read_by_its_id() {
         let (_folder, path) = place(dataset);
         let error = formats::open(&path).unwrap_err().to_string();
         assert!(error.contains("formats::vd4rl::read"), "{error}");
+        let error = formats::open(path.join("2.hdf5")).unwrap_err().to_string();
+        assert!(error.contains("formats::vd4rl::read"), "{error}");
         let (frames, report) = vd4rl::read(&path).unwrap();
         println!("{}: {report}\n", dataset.id);
         check_frames(&frames, [3, 84, 84]);

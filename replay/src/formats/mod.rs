@@ -8,6 +8,7 @@ pub mod d4rl;
 mod h5;
 pub mod minari;
 mod npz;
+mod oddity;
 mod options;
 mod provenance;
 mod replace;
@@ -17,9 +18,10 @@ pub mod vd4rl;
 use std::path::{Path, PathBuf};
 
 pub use checksum::sha256;
+pub use oddity::Oddity;
 pub use options::{Goals, ReadOptions, RewardTiming, Timeouts};
 pub use provenance::Provenance;
-pub use report::{Format, LoadReport, Oddity, Spread};
+pub use report::{Format, LoadReport, Spread};
 
 use crate::{Dataset, Error, Result, catalog};
 

@@ -7,7 +7,7 @@ use super::states::{self, Alignment, Shown, move_to_start};
 use super::successors::{Rows, succeed};
 use super::timeouts;
 use crate::formats::h5::{self, Column, Folder};
-use crate::formats::{Format, JUMP, LoadReport, Oddity, ReadOptions, RewardTiming, Timeouts, checksum, differ};
+use crate::formats::{Format, JUMP, LoadReport, Oddity, ReadOptions, RewardTiming, Timeouts, checksum, differ, vd4rl};
 use crate::{Columns, Dataset, Error, Result, Spec, States};
 
 /// Reads the D4RL file at `path` as it is published; see [`super`] for what is read and where episodes end.
@@ -38,7 +38,7 @@ pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Datas
         let why = "holds Minari episodes: open its folder, where metadata.json lies beside it";
         return Err(Error::Format { path: path.into(), why: why.into() });
     }
-    if root.has("observation") && root.has("step_type") {
+    if vd4rl::is_of_records(&root) {
         let why = "holds pixels as V-D4RL keeps them: formats::vd4rl::read reads them";
         return Err(Error::Format { path: path.into(), why: why.into() });
     }

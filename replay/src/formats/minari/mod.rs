@@ -23,6 +23,7 @@
 //! the same set.
 
 mod id;
+mod metadata;
 mod read;
 mod space;
 mod write;

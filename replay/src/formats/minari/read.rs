@@ -1,14 +1,12 @@
 //! Reading a Minari dataset.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
+use super::metadata::Metadata;
 use super::space::{self, Bounds};
 use super::{DATA_FILE, METADATA_FILE};
 use crate::formats::h5::{self, Column, Folder};
-use crate::formats::{Format, Goals, LoadReport, Oddity, Provenance, ReadOptions, checksum};
+use crate::formats::{Format, Goals, LoadReport, Oddity, ReadOptions, RewardTiming, Timeouts, checksum};
 use crate::{Columns, Dataset, Error, Result, Spec, States};
 
 /// Reads the Minari dataset at `path`: its folder, its `data` folder or its `main_data.hdf5`; see [`super`].
@@ -21,13 +19,17 @@ pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
     read_with(path, &ReadOptions::default())
 }
 
-/// Reads the Minari dataset at `path` as `options` say; see [`super`]. When rewards are paid and what timeouts are makes
-/// no difference: episodes have `T + 1` observations here, and each reward is its step's own.
+/// Reads the Minari dataset at `path` as `options` say; see [`super`].
 ///
 /// # Errors
-/// As [`read`]; [`Error::Data`] also where goals are to be left out of observations without a part `observation`.
+/// As [`read`]; [`Error::Format`] also where other rewards or timeouts than published are asked for, [`Error::Data`] where
+/// goals are to be left out of observations without a part `observation`.
 pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Dataset, LoadReport)> {
     let path = path.as_ref();
+    if options.reward_timing != RewardTiming::AsPublished || options.timeouts != Timeouts::End {
+        let why = "stores T + 1 observations an episode: its rewards are its steps' own and its truncations are ends";
+        return Err(Error::Format { path: path.into(), why: why.into() });
+    }
     let folder = data_folder(path)?;
     let metadata = Metadata::read(&folder)?;
     let data_path = folder.join(DATA_FILE);
@@ -89,65 +91,6 @@ fn data_folder(path: &Path) -> Result<PathBuf> {
             Err(Error::Format { path: path.into(), why })
         }
     }
-}
-
-/// What `metadata.json` says.
-struct Metadata {
-    path: PathBuf,
-    episodes: u64,
-    steps: Option<u64>,
-    actions: Option<Bounds>,
-    provenance: Provenance,
-}
-
-impl Metadata {
-    fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(METADATA_FILE);
-        let format = |why: String| Error::Format { path: path.clone(), why };
-        let text = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let Value::Object(entries) = space::parse(&text).map_err(|e| format(format!("is not JSON: {e}")))? else {
-            return Err(format("is not a JSON object".into()));
-        };
-        if let Some(other) = entries.get("data_format").filter(|&f| f != "hdf5") {
-            return Err(format(format!("data_format {other} is not supported, only \"hdf5\"")));
-        }
-        let episodes = entries.get("total_episodes").and_then(Value::as_u64);
-        let episodes = episodes.ok_or_else(|| format("'total_episodes' is missing or not a number".into()))?;
-        if episodes == 0 {
-            return Err(format("'total_episodes' is 0: there is no data".into()));
-        }
-        let bounds = |key: &str| match entries.get(key) {
-            None => Ok(None),
-            Some(Value::String(text)) => {
-                let space = space::parse(text).map_err(|e| format(format!("'{key}' is not JSON: {e}")))?;
-                space::bounds(&space).map(Some).map_err(|why| format(format!("'{key}': {why}")))
-            }
-            Some(_) => Err(format(format!("'{key}' is not a string with JSON in it"))),
-        };
-        bounds("observation_space")?; // only to refuse what cannot be held; sizes are the data's
-        let actions = bounds("action_space")?;
-        let steps = entries.get("total_steps").and_then(Value::as_u64);
-        Ok(Self { episodes, steps, actions, provenance: provenance(&entries), path })
-    }
-}
-
-/// All entries as text; those that we wrote ourselves come without the name they lie under.
-fn provenance(entries: &Map<String, Value>) -> Provenance {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let mut provenance = Provenance::new();
-    for (key, value) in entries {
-        match value {
-            Value::Object(own) if key == "provenance" => {
-                for (key, value) in own {
-                    provenance.set(key, text(value));
-                }
-            }
-            _ => {
-                provenance.set(key, text(value));
-            }
-        }
-    }
-    provenance
 }
 
 /// Names and sizes of the parts that make a row.

@@ -6,6 +6,17 @@ use super::records::{Place, Records};
 use crate::formats::h5::{self, Column, Folder};
 use crate::{FrameShape, Result};
 
+/// Whether the file `path` has the arrays of V-D4RL.
+pub(super) fn holds_records(path: &Path) -> bool {
+    let Ok(file) = h5::open(path) else { return false };
+    Folder::root(path, &file).is_ok_and(|root| is_of_records(&root))
+}
+
+/// Whether the file's root has the arrays of V-D4RL.
+pub(crate) fn is_of_records(root: &Folder<'_>) -> bool {
+    root.has("observation") && root.has("step_type")
+}
+
 /// Appends the records of the file `path`.
 pub(super) fn append(path: &Path, records: &mut Records) -> Result<()> {
     let file = h5::open(path)?;

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use crate::formats::{Format, LoadReport, Oddity, checksum};
 use crate::{Error, Frames, Result};
 
+pub(crate) use hdf5::is_of_records;
 use records::Records;
 
 /// Reads the episodes of the folder `path`, or of one file.
@@ -60,7 +61,8 @@ pub fn root() -> Option<PathBuf> {
 
 /// Whether `path` is a folder with episodes of V-D4RL.
 pub(crate) fn is_folder(path: &Path) -> bool {
-    path.is_dir() && files(path).is_ok()
+    let first = || Some(files(path).ok()?.swap_remove(0));
+    path.is_dir() && first().is_some_and(|file| is_npz(&file) || hdf5::holds_records(&file))
 }
 
 fn is_npz(path: &Path) -> bool {
