@@ -227,7 +227,7 @@ pub fn recorded(collected: Collected) -> Result<Dataset> {
         terminated: collected.terminated,
         truncated: collected.truncated,
     };
-    let states = States { qpos: collected.qpos, qvel: collected.qvel, nq: task.nq, nv: task.nv };
+    let states = States { qpos: collected.qpos, qvel: collected.qvel, nq: task.nq, nv: task.nv, ..States::default() };
     // Every collected episode ends with a flag, so no further breaks are needed.
     Ok(Dataset::from_columns(spec, columns, &[], Some(states))?)
 }

@@ -8,7 +8,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Batch, Columns, DatasetBuilder, Error, Replay, Result, Rng, Source, Spec, Trajectories, Transition, gather,
+    Batch, Columns, DatasetBuilder, Error, Replay, Result, Rng, Source, Spec, States, Trajectories, Transition, gather,
 };
 
 /// How an episode ended.
@@ -29,19 +29,6 @@ pub struct Episode {
     pub rows: Range<usize>,
     /// How it ended.
     pub ending: Ending,
-}
-
-/// Simulator states from which each transition started, for exact oracles.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct States {
-    /// Generalised positions, `[N, nq]`.
-    pub qpos: Vec<f64>,
-    /// Generalised velocities, `[N, nv]`.
-    pub qvel: Vec<f64>,
-    /// Numbers in a position.
-    pub nq: usize,
-    /// Numbers in a velocity.
-    pub nv: usize,
 }
 
 /// Transitions in order, with their episodes. Cloning shares the columns.
@@ -80,14 +67,7 @@ impl Dataset {
     pub fn from_columns(spec: Spec, columns: Columns, breaks: &[usize], states: Option<States>) -> Result<Self> {
         columns.check(&spec)?;
         let rows = columns.len();
-        if let Some(s) = &states {
-            let (positions, velocities) = (s.qpos.len(), s.qvel.len());
-            if positions != rows * s.nq || velocities != rows * s.nv {
-                let expected = format!("expected {rows} rows of {} positions and {} velocities", s.nq, s.nv);
-                let why = format!("{expected}, got {positions} and {velocities} numbers");
-                return Err(Error::Invalid { what: "simulator states".into(), why });
-            }
-        }
+        states.iter().try_for_each(|states| states.check(rows))?;
         if let Some(&beyond) = breaks.iter().find(|&&b| b > rows) {
             let why = format!("row {beyond} of {rows}");
             return Err(Error::Invalid { what: "start of an episode".into(), why });
@@ -270,7 +250,7 @@ mod tests {
         assert_eq!(refusal(|c| c.truncated.truncate(2), &[], None), "truncated: expected 3 flags, got 2");
         assert_eq!(refusal(|c| c.rewards[1] = f32::NAN, &[], None), "rewards, row 1: NaN is not finite");
         assert_eq!(refusal(|_| {}, &[4], None), "start of an episode: row 4 of 3");
-        let states = States { qpos: vec![0.0; 6], qvel: vec![0.0; 2], nq: 2, nv: 1 };
+        let states = States { qpos: vec![0.0; 6], qvel: vec![0.0; 2], nq: 2, nv: 1, ..States::default() };
         assert!(refusal(|_| {}, &[], Some(states)).starts_with("simulator states: expected 3 rows of 2 positions"));
         assert!(matches!(Dataset::from_columns(Spec::new(1, 1), Columns::default(), &[], None), Err(Error::Empty)));
     }

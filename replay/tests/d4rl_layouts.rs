@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use replay::formats::{self, Format, LoadReport, Oddity, Provenance, d4rl};
+use replay::formats::{self, Format, LoadReport, Oddity, Provenance, ReadOptions, RewardTiming, Timeouts, d4rl};
 use replay::{Columns, Dataset, Ending, Spec};
 
 fn fixture(name: &str) -> PathBuf {
@@ -76,8 +76,53 @@ fn maze2d() {
     assert_eq!(numbers(dataset.next_observations(), 4), [1.0, 2.0, 3.0, 4.0, 6.0, 7.0, 8.0, 9.0, 11.0, 12.0, 13.0]);
     assert_eq!(episodes(&dataset), [(0, 4, Ending::Truncated), (4, 8, Ending::Truncated), (8, 11, Ending::Unfinished)]);
     assert!(report.oddities.contains(&Oddity::LastRowsDropped { count: 3, episodes: 0 }));
+    assert!(report.oddities.contains(&Oddity::StaleObservations { count: 2, first_row: 5, repaired: false }));
     // The simulator's states are not stale.
     assert_eq!(dataset.states().unwrap().qpos[4 * 2], 5.0);
+}
+
+#[test]
+fn maze2d_as_one_trajectory_with_the_rewards_of_next_observations() {
+    let options = ReadOptions {
+        reward_timing: RewardTiming::NextObservation,
+        reward_offset: -1.0,
+        timeouts: Timeouts::GoOn,
+        ..ReadOptions::default()
+    };
+    let (dataset, report) = d4rl::read_with(fixture("maze2d.hdf5"), &options).unwrap();
+    println!("{report}");
+    let observed: Vec<f32> = (0..13).map(|n| n as f32).collect();
+    assert_eq!(numbers(dataset.observations(), 4), observed);
+    assert_eq!(numbers(dataset.next_observations(), 4), (1..14).map(|n| n as f32).collect::<Vec<_>>());
+    assert_eq!(dataset.rewards(), (1..14).map(|n| n as f32 / 4.0 - 2.0).collect::<Vec<_>>());
+    assert_eq!(episodes(&dataset), [(0, 13, Ending::Unfinished)]);
+    for oddity in [
+        Oddity::TimeoutsPassed { count: 2, kept: 0 },
+        Oddity::StaleObservations { count: 2, first_row: 5, repaired: true },
+        Oddity::RewardsOfNext,
+        Oddity::RewardsOffset { offset: -1.0 },
+    ] {
+        assert!(report.oddities.contains(&oddity), "{oddity}");
+    }
+}
+
+#[test]
+fn options_that_a_file_does_not_allow_are_refused() {
+    let next = ReadOptions { reward_timing: RewardTiming::NextObservation, ..ReadOptions::default() };
+    let on = ReadOptions { timeouts: Timeouts::GoOn, ..ReadOptions::default() };
+    for (name, options, expected) in [
+        ("gym_mujoco.hdf5", next, "dataset 'rewards': next states are stored"),
+        ("antmaze.hdf5", next, "dataset 'rewards': next states are stored"),
+        ("kitchen.hdf5", next, "dataset 'terminals', row 4: is set"),
+        ("adroit.hdf5", on, "dataset 'timeouts', row 5: it cannot be told"),
+    ] {
+        let error = formats::open_with(fixture(name), &options).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // Where next states are stored, a timeout with a leap after it is an end whatever is asked.
+    let (dataset, report) = formats::open_with(fixture("gym_mujoco.hdf5"), &on).unwrap();
+    assert_eq!(dataset.episodes()[1].ending, Ending::Truncated);
+    assert!(report.oddities.contains(&Oddity::TimeoutsPassed { count: 0, kept: 1 }));
 }
 
 #[test]
@@ -88,19 +133,19 @@ fn antmaze() {
         [
             (0, 6, Ending::Terminated),
             (6, 7, Ending::Terminated),
-            (7, 9, Ending::Truncated),
-            (9, 12, Ending::Unfinished)
+            (7, 10, Ending::Truncated),
+            (10, 14, Ending::Unfinished)
         ]
     );
-    let observed = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 1010.0, 1011.0, 1012.0];
+    // All rows are transitions: the states after the step tell where the timed out and the last one led.
+    let observed = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 1010.0, 1011.0, 1012.0, 1013.0];
     assert_eq!(numbers(dataset.observations(), 29), observed);
-    let next = [1.0, 2.0, 3.0, 4.0, 5.0, 5.0, 6.0, 8.0, 9.0, 1011.0, 1012.0, 1013.0];
-    assert_eq!(numbers(dataset.next_observations(), 29), next);
+    assert_eq!(numbers(dataset.next_observations(), 29), observed.map(|n| n + 1.0));
     assert_eq!(dataset.rewards().iter().sum::<f32>(), 2.0);
     for oddity in [
-        Oddity::LastRowsDropped { count: 2, episodes: 0 },
-        Oddity::OwnSuccessor { count: 2 },
-        Oddity::StatesAfterStep { rebuilt: 4 },
+        Oddity::NextFromStates { count: 2 },
+        Oddity::TerminatedAgain { count: 1 },
+        Oddity::StatesAfterStep { rebuilt: 2 },
     ] {
         assert!(report.oddities.contains(&oddity), "{oddity}");
     }
@@ -127,7 +172,9 @@ fn adroit() {
     ] {
         assert!(report.oddities.contains(&oddity), "{oddity}");
     }
-    assert_eq!(dataset.states().unwrap().qpos[30 * 5], 1006.0);
+    let states = dataset.states().unwrap();
+    assert_eq!((states.qpos[30 * 5], states.nc, report.context_dim), (1006.0, 3, 3));
+    assert_eq!(states.contexts(), Some(&[0.0; 30][..]));
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn door_demonstrations_lose_only_the_last_row_of_each() {
     assert_eq!((report.rows_in_file, dataset.len(), report.episodes), (6_729, 6_729 - 25, 25));
     assert_eq!((report.terminated, report.truncated, report.unfinished), (0, 25, 0));
     assert!(report.oddities.contains(&Oddity::LastRowsDropped { count: 25, episodes: 0 }));
+    assert_eq!((report.obs_dim, report.action_dim, report.states, report.context_dim), (39, 28, None, 0));
     for episode in dataset.episodes() {
         for row in episode.rows.start..episode.rows.end - 1 {
             assert_eq!(dataset.row(row).next_observation, dataset.row(row + 1).observation);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use replay::formats::{self, Format, LoadReport, Oddity, Provenance, minari};
+use replay::formats::{self, Format, Goals, LoadReport, Oddity, Provenance, ReadOptions, minari};
 use replay::{Dataset, Ending, Error, Spec, Transition};
 
 fn fixture(name: &str) -> PathBuf {
@@ -58,9 +58,23 @@ fn a_dictionary_is_flattened_in_order() {
         assert_eq!(dataset.row(2).observation, row.map(|c| 2.0 + c));
         assert_eq!(dataset.row(2).next_observation, row.map(|c| 3.0 + c));
         assert_eq!(dataset.row(3).observation, row.map(|c| 1003.0 + c));
-        assert!(dataset.states().is_none());
+        let states = dataset.states().unwrap();
+        assert!(!states.has_positions() && report.states.is_none());
+        assert_eq!(states.contexts().unwrap()[4..6], [2.5, 2.5 + f64::from(s)]);
         assert!(report.to_string().contains("observation 8 (observation 4, achieved_goal 2, desired_goal 2)"));
     }
+}
+
+#[test]
+fn goals_are_contexts_alone_where_that_is_asked_for() {
+    let options = ReadOptions { goals: Goals::InContext, reward_offset: 0.5, ..ReadOptions::default() };
+    let (dataset, report) = formats::open_with(fixture("fixture/dict-v1"), &options).unwrap();
+    assert_eq!(report.observation_parts, [("observation".to_owned(), 4)]);
+    assert_eq!(dataset.row(3).observation, [0.0, 1.0, 2.0, 3.0].map(|c| 1003.0 + c / 64.0));
+    assert_eq!((dataset.rewards()[0], dataset.states().unwrap().contexts().unwrap()[6]), (-0.5, 1003.5));
+    // A plain box is taken whole.
+    let (plain, _) = formats::open_with(fixture("fixture/box-v0"), &options).unwrap();
+    assert_eq!((plain.spec().obs_dim, plain.states().unwrap().nc), (5, 0));
 }
 
 /// Transitions by their (observation, next observation, terminated, truncated).

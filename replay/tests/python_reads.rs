@@ -41,7 +41,8 @@ fn dataset() -> Dataset {
         }
         builder.end_episode();
     }
-    builder.states(States { qpos: (0..342).map(f64::from).collect(), qvel: vec![0.5; 684], nq: 1, nv: 2 });
+    let qpos = (0..342).map(f64::from).collect();
+    builder.states(States { qpos, qvel: vec![0.5; 684], nq: 1, nv: 2, ..States::default() });
     builder.build().unwrap()
 }
 

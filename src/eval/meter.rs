@@ -1,6 +1,6 @@
 //! Measures quality: asks a simulator what really follows from each transition, and compares.
 
-use replay::{Batch, Dataset, Seed, States, column_moments};
+use replay::{Batch, Dataset, Seed, column_moments};
 
 use super::quality::{
     Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Successor, Terminals, WindowReturn,
@@ -196,12 +196,7 @@ impl<S: Simulator> QualityMeter<S> {
         let (o, a) = (columns.obs_dim(), columns.action_dim());
         let observations = gather(&columns.observations, o, rows);
         let actions = gather(&columns.actions, a, rows);
-        let states = set.states().map(|s| States {
-            qpos: gather(&s.qpos, s.nq, rows),
-            qvel: gather(&s.qvel, s.nv, rows),
-            nq: s.nq,
-            nv: s.nv,
-        });
+        let states = set.states().map(|states| states.of_rows(rows));
         let truth = self
             .simulator
             .answer(&observations, &actions, states.as_ref())

@@ -105,13 +105,9 @@ impl Transitions {
     /// The simulator states of transitions that are rows of `dataset`; `None` where it has none.
     fn states_of(&self, dataset: &Dataset) -> Option<States> {
         let states = dataset.states()?;
-        let mut picked = States { nq: states.nq, nv: states.nv, ..States::default() };
-        for source in &self.columns.sources {
-            let Source::Real(row) = *source else { return None };
-            picked.qpos.extend_from_slice(&states.qpos[row * states.nq..][..states.nq]);
-            picked.qvel.extend_from_slice(&states.qvel[row * states.nv..][..states.nv]);
-        }
-        Some(picked)
+        let row = |source: &Source| if let Source::Real(row) = *source { Some(row) } else { None };
+        let rows = self.columns.sources.iter().map(row).collect::<Option<Vec<usize>>>()?;
+        Some(states.of_rows(&rows))
     }
 
     /// The same transitions without simulator states, to be judged as generated ones are: from observations.
@@ -205,7 +201,7 @@ mod tests {
             builder.push(row).unwrap();
         }
         let rows = |step: f64| (0..7).map(|r| f64::from(r) * step).collect();
-        builder.states(States { qpos: rows(10.0), qvel: rows(100.0), nq: 1, nv: 1 });
+        builder.states(States { qpos: rows(10.0), qvel: rows(100.0), nq: 1, nv: 1, ..States::default() });
         builder.build().unwrap()
     }
 

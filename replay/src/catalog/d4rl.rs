@@ -52,7 +52,7 @@ impl D4rlDataset {
     /// # Errors
     /// As [`catalog::locate`](crate::catalog::locate), then as [`formats::d4rl::read`].
     pub fn open(name: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
-        let folders = Folders { d4rl: formats::d4rl::root(), minari: None };
+        let folders = Folders { d4rl: formats::d4rl::root(), minari: None, vd4rl: None };
         formats::d4rl::read(folders.locate(name.as_ref())?)
     }
 

@@ -8,12 +8,16 @@
 //! | of D4RL, such as `halfcheetah-medium-v2` | `$D4RL_DATASET_DIR`, else `.d4rl/datasets` in the home folder | the name in its web address (`halfcheetah_medium-v2.hdf5`), else the id itself and `.hdf5` |
 //! | of Minari, such as `mujoco/halfcheetah/medium-v0` | `$MINARI_DATASETS_PATH`, else `.minari/datasets` in the home folder | a folder below it |
 //!
-//! These are the places where their own libraries keep them. The two are never taken for one another:
+//! | of V-D4RL, such as `vd4rl/cheetah-run-medium` | `$VD4RL_DATASET_DIR`, else `.vd4rl/datasets` in the home folder | a folder below it, `main/cheetah_run/medium/84px` |
+//!
+//! The first two are the places where their own libraries keep them; V-D4RL has none. The two are never taken for one another:
 //! `halfcheetah-medium-v2` and `mujoco/halfcheetah/medium-v0` are different data.
 //!
 //! Nothing here downloads anything; the module `fetch`, behind the feature of that name, does.
 
 mod d4rl;
+mod paper;
+mod vd4rl;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,6 +27,8 @@ use crate::formats::{self, minari};
 use crate::{Error, Result};
 
 pub use d4rl::D4rlDataset;
+pub use paper::{Family, PAPER, PaperDataset};
+pub use vd4rl::Vd4rlDataset;
 
 /// Most ids that a wrong one is answered with.
 const MOST_NEAR: usize = 3;
@@ -33,7 +39,7 @@ const MOST_NEAR: usize = 3;
 /// [`Error::Absent`] for an id whose dataset is not on this machine, [`Error::Unknown`] for what looks like an id and is
 /// none, [`Error::Io`] for any other path with nothing there.
 pub fn locate(name: impl AsRef<Path>) -> Result<PathBuf> {
-    Folders::of_this_machine().locate(name.as_ref())
+    Folders::of_this_machine().locate(name)
 }
 
 /// Where the dataset of this id lies, whatever else has that name.
@@ -46,26 +52,37 @@ pub fn locate_id(id: &str) -> Result<PathBuf> {
     Folders::of_this_machine().locate_id(id)
 }
 
-/// Whether `name` is the id of a D4RL dataset that is known, or has the form of a Minari id with a namespace and nothing
+/// Whether `name` is the id of a D4RL or V-D4RL dataset that is known, or has the form of a Minari id with a namespace and nothing
 /// is there that it could be the path of.
 pub fn is_id(name: &Path) -> bool {
     let minari = |text: &str| text.contains('/') && minari::is_id(text) && !name.exists();
-    name.to_str().is_some_and(|text| D4rlDataset::of(text).is_some() || minari(text))
+    let known = |text: &str| D4rlDataset::of(text).is_some() || Vd4rlDataset::of(text).is_some();
+    name.to_str().is_some_and(|text| known(text) || minari(text))
 }
 
-/// Where datasets are looked for.
-#[derive(Clone, Debug, Default)]
-struct Folders {
-    d4rl: Option<PathBuf>,
-    minari: Option<PathBuf>,
+/// Where datasets are looked for; a folder that is not known is not looked into.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folders {
+    /// D4RL's files.
+    pub d4rl: Option<PathBuf>,
+    /// Minari's datasets.
+    pub minari: Option<PathBuf>,
+    /// V-D4RL's folder `main`, and what lies beside it.
+    pub vd4rl: Option<PathBuf>,
 }
 
 impl Folders {
-    fn of_this_machine() -> Self {
-        Self { d4rl: formats::d4rl::root(), minari: minari::root() }
+    /// Those of the table above.
+    pub fn of_this_machine() -> Self {
+        Self { d4rl: formats::d4rl::root(), minari: minari::root(), vd4rl: formats::vd4rl::root() }
     }
 
-    fn locate(&self, name: &Path) -> Result<PathBuf> {
+    /// Where the dataset called `name` lies, as the function [`locate`] finds it.
+    ///
+    /// # Errors
+    /// As [`locate`].
+    pub fn locate(&self, name: impl AsRef<Path>) -> Result<PathBuf> {
+        let name = name.as_ref();
         let missing = |error: &std::io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory);
         let source = match fs::metadata(name) {
             Ok(_) => return Ok(name.into()),
@@ -77,7 +94,11 @@ impl Folders {
         }
     }
 
-    fn locate_id(&self, id: &str) -> Result<PathBuf> {
+    /// Where the dataset of this id lies, as the function [`locate_id`] finds it.
+    ///
+    /// # Errors
+    /// As [`locate_id`].
+    pub fn locate_id(&self, id: &str) -> Result<PathBuf> {
         let looked = self.places(id);
         if let Some(place) = looked.iter().find(|place| place.exists()) {
             return Ok(place.clone());
@@ -86,11 +107,13 @@ impl Folders {
         if D4rlDataset::of(&id).is_some() {
             let get = format!("gta fetch {id}");
             Err(Error::Absent { id, looked, get })
+        } else if Vd4rlDataset::of(&id).is_some() {
+            Err(Error::Absent { id, looked, get: Vd4rlDataset::command() })
         } else if id.contains('/') && minari::is_id(&id) {
             let get = format!("minari download {id}");
             Err(Error::Absent { id, looked, get })
         } else {
-            let near = near(&id).into_iter().map(str::to_owned).collect();
+            let near = near(&id);
             Err(Error::Unknown { id, looked, near })
         }
     }
@@ -113,21 +136,27 @@ impl Folders {
         if known.is_none() && minari::is_id(id) {
             places.extend(self.minari.as_ref().map(|root| root.join(id)));
         }
+        if let Some(dataset) = Vd4rlDataset::of(id) {
+            places.extend(self.vd4rl.as_ref().map(|root| root.join(dataset.folder())));
+        }
         places
     }
 }
 
 /// Whether something that is no path is to be answered as an id.
 fn like_an_id(text: &str) -> bool {
-    minari::is_id(text) || (!text.contains(['/', '\\', '.']) && !near(text).is_empty())
+    minari::is_id(text) || vd4rl::like_an_id(text) || (!text.contains(['/', '\\', '.']) && !near(text).is_empty())
 }
 
 /// Ids of the table that `name` may have been meant to be, the nearest first.
-pub(crate) fn near(name: &str) -> Vec<&'static str> {
+pub(crate) fn near(name: &str) -> Vec<String> {
     let name = name.to_ascii_lowercase().replace('_', "-");
-    let ids = || D4rlDataset::all().iter().map(|dataset| dataset.id());
-    let mut close: Vec<(usize, &str)> = ids()
-        .map(|id| (strsim::damerau_levenshtein(&name, id), id))
+    let ids = || {
+        let d4rl = D4rlDataset::all().iter().map(|dataset| dataset.id().to_owned());
+        d4rl.chain(Vd4rlDataset::all().map(Vd4rlDataset::id))
+    };
+    let mut close: Vec<(usize, String)> = ids()
+        .map(|id| (strsim::damerau_levenshtein(&name, &id), id))
         // A third of the letters wrong is still a slip of the fingers; more is another word.
         .filter(|(distance, id)| *distance <= 1 + id.len() / 3)
         .collect();
@@ -135,7 +164,7 @@ pub(crate) fn near(name: &str) -> Vec<&'static str> {
     if let Some(&(least, _)) = close.first() {
         close.retain(|(distance, _)| *distance <= least + 2);
     } else {
-        let begun = |id: &&str| id.strip_prefix(&name).is_some_and(|rest| rest.starts_with('-'));
+        let begun = |id: &String| id.strip_prefix(&name).is_some_and(|rest| rest.starts_with('-'));
         close = ids().filter(begun).map(|id| (0, id)).collect();
     }
     close.into_iter().map(|(_, id)| id).take(MOST_NEAR).collect()
@@ -152,7 +181,8 @@ mod tests {
         fs::create_dir_all(&d4rl).unwrap();
         fs::create_dir_all(minari.join("mujoco/hopper/medium-v0")).unwrap();
         fs::write(d4rl.join("maze2d-umaze-sparse-v1.hdf5"), "").unwrap();
-        (folder, Folders { d4rl: Some(d4rl), minari: Some(minari) })
+        let vd4rl = Some(folder.path().join("vd4rl"));
+        (folder, Folders { d4rl: Some(d4rl), minari: Some(minari), vd4rl })
     }
 
     #[test]
@@ -195,6 +225,18 @@ mod tests {
         assert!(minari.ends_with("; `minari download mujoco/walker2d/medium-v0` gets it"), "{minari}");
         let nowhere = Folders::default().locate(Path::new("hopper-medium-v2")).unwrap_err().to_string();
         assert!(nowhere.contains("no folder to look in"), "{nowhere}");
+    }
+
+    #[test]
+    fn pixels_are_found_in_their_own_folders() {
+        let (folder, folders) = folders();
+        let at = folder.path().join("vd4rl/main/cheetah_run/medium/84px");
+        let missing = folders.locate(Path::new("vd4rl/cheetah-run-medium")).unwrap_err().to_string();
+        assert!(missing.contains(&at.display().to_string()) && missing.contains("git clone"), "{missing}");
+        fs::create_dir_all(&at).unwrap();
+        assert_eq!(folders.locate(Path::new("vd4rl/cheetah-run-medium")).unwrap(), at);
+        let slip = folders.locate(Path::new("vd4rl/cheeta-run-medium")).unwrap_err().to_string();
+        assert!(slip.contains("did you mean 'vd4rl/cheetah-run-medium'"), "{slip}");
     }
 
     #[test]

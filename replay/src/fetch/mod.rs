@@ -131,7 +131,7 @@ impl Fetch {
             if id.contains('/') && minari::is_id(id) {
                 return Err(FetchError::Minari { id: id.into() });
             }
-            let near = catalog::near(id).into_iter().map(str::to_owned).collect();
+            let near = catalog::near(id).into_iter().filter(|id| D4rlDataset::of(id).is_some()).collect();
             return Err(FetchError::Id { id: id.into(), near });
         };
         let patience = Patience::default();

@@ -14,16 +14,26 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::Io`] where it cannot be read.
 pub fn sha256(path: &Path) -> Result<(String, u64)> {
-    let io = |source| Error::Io { path: path.into(), source };
-    let mut file = File::open(path).map_err(io)?;
+    sha256_of_all(&[path])
+}
+
+/// SHA-256 of the contents of files, one after the other, and their size in bytes.
+///
+/// # Errors
+/// [`Error::Io`] where one cannot be read.
+pub(crate) fn sha256_of_all(paths: &[impl AsRef<Path>]) -> Result<(String, u64)> {
     let (mut hash, mut bytes) = (Sha256::new(), 0);
     let mut block = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut block).map_err(io)? {
-            0 => break,
-            count => {
-                hash.update(&block[..count]);
-                bytes += count as u64;
+    for path in paths {
+        let io = |source| Error::Io { path: path.as_ref().into(), source };
+        let mut file = File::open(path).map_err(io)?;
+        loop {
+            match file.read(&mut block).map_err(io)? {
+                0 => break,
+                count => {
+                    hash.update(&block[..count]);
+                    bytes += count as u64;
+                }
             }
         }
     }

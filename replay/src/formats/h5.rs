@@ -43,6 +43,11 @@ impl<'a> Folder<'a> {
         Ok(Self { path, prefix: String::new(), group, file_bytes })
     }
 
+    /// The file it lies in.
+    pub(crate) fn path(&self) -> &'a Path {
+        self.path
+    }
+
     /// Whether something called `name` lies in this group.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.group.link_exists(name)
@@ -196,6 +201,20 @@ impl Column<'_> {
             }
             None => Ok(()),
         }
+    }
+
+    /// Appends all numbers to `out`, finite or not.
+    pub(crate) fn append_any_to(&self, out: &mut Vec<f32>) -> Result<()> {
+        self.append_raw(out)
+    }
+
+    /// Appends all values of a dataset of bytes to `out`.
+    pub(crate) fn append_bytes_to(&self, out: &mut Vec<u8>) -> Result<()> {
+        let stored = self.stored();
+        if stored != "uint8" {
+            return Err(self.error(None, format!("expected uint8, found {stored}")));
+        }
+        self.append_raw(out)
     }
 
     /// All numbers, in 64 bits; fails where one is not finite.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::formats::Provenance;
+use crate::formats::{Oddity, Provenance};
 use crate::{Dataset, Ending};
 
 /// How a file is laid out.
@@ -17,6 +17,9 @@ pub enum Format {
     D4rl,
     /// A folder with an HDF5 group for each episode.
     Minari,
+    /// Episodes of pixels as V-D4RL keeps them.
+    #[serde(rename = "v-d4rl")]
+    Vd4rl,
 }
 
 /// Least, mean and greatest of some numbers.
@@ -38,112 +41,6 @@ impl Spread {
             (count, sum, min, max) = (count + 1, sum + value, min.min(value), max.max(value));
         }
         (count > 0).then(|| Self { min, mean: sum / count as f64, max })
-    }
-}
-
-/// Something about a file that a user should know.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Oddity {
-    /// The next row does not continue the transition, although no flag ends the episode there: it was ended there.
-    StateJumps {
-        /// Number of such places.
-        count: usize,
-        /// Row after the first of them.
-        first_row: usize,
-        /// Whether episodes were ended there; not where the file says itself where its episodes end.
-        split: bool,
-    },
-    /// Rows that end an episode without a known next state (the file stores none, and the row after belongs to another
-    /// episode): each became the next observation of the row before and is no transition of its own.
-    LastRowsDropped {
-        /// Number of such rows.
-        count: usize,
-        /// Episodes that consisted of such a row alone.
-        episodes: usize,
-    },
-    /// Rows that end the task without a stored next state: they were kept with their own observation in its place,
-    /// which no value is taken of.
-    OwnSuccessor {
-        /// Number of such rows.
-        count: usize,
-    },
-    /// Numbers were converted.
-    Converted {
-        /// The dataset inside the file.
-        dataset: String,
-        /// The type stored.
-        from: String,
-        /// The type held.
-        to: String,
-    },
-    /// Actions outside the bounds; they were kept as they are.
-    ActionsOutOfBounds {
-        /// Rows with such an action.
-        rows: usize,
-        /// The first of them.
-        first_row: usize,
-        /// By how much the worst is outside.
-        worst: f32,
-    },
-    /// An optional part of the file is missing.
-    Missing {
-        /// What is missing.
-        key: String,
-        /// What follows from that.
-        consequence: String,
-    },
-    /// An optional part of the file was not used.
-    Ignored {
-        /// What was not used.
-        key: String,
-        /// Why.
-        why: String,
-    },
-    /// The simulator states were recorded after each step; they were moved by one row, and those of the episodes' first
-    /// rows taken from the observation.
-    StatesAfterStep {
-        /// Number of first rows.
-        rebuilt: usize,
-    },
-    /// Episodes with a flag before their end were ended at each flag.
-    FlagsInsideEpisodes {
-        /// Number of such episodes.
-        count: usize,
-    },
-}
-
-impl fmt::Display for Oddity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::StateJumps { count, first_row, split: true } => {
-                write!(f, "{count} state jumps without a flag, the first before row {first_row}: episodes end there")
-            }
-            Self::StateJumps { count, first_row, split: false } => {
-                write!(f, "{count} state jumps inside episodes, the first before row {first_row}")
-            }
-            Self::LastRowsDropped { count, episodes } => {
-                write!(f, "{count} last rows have no next state and only complete the row before")?;
-                if *episodes > 0 { write!(f, " ({episodes} episodes were such a row alone)") } else { Ok(()) }
-            }
-            Self::OwnSuccessor { count } => {
-                write!(f, "{count} terminated rows have no next state and hold their own observation there")
-            }
-            Self::Converted { dataset, from, to } => write!(f, "'{dataset}' converted from {from} to {to}"),
-            Self::ActionsOutOfBounds { rows, first_row, worst } => {
-                write!(f, "{rows} rows with actions out of bounds by up to {worst}, the first in row {first_row}")
-            }
-            Self::Missing { key, consequence } => write!(f, "no '{key}': {consequence}"),
-            Self::Ignored { key, why } => write!(f, "'{key}' not used: {why}"),
-            Self::StatesAfterStep { rebuilt } => write!(
-                f,
-                "simulator states stored after the step: moved by one row, {rebuilt} first states from observations"
-            ),
-            Self::FlagsInsideEpisodes { count } => {
-                write!(f, "{count} episodes go on after a terminated or truncated step: split there")
-            }
-        }
     }
 }
 
@@ -182,6 +79,8 @@ pub struct LoadReport {
     pub lengths: Spread,
     /// Sizes of the simulator's positions and velocities, where the file has them.
     pub states: Option<(usize, usize)>,
+    /// Numbers in a context, such as the place of Adroit's door; 0 where the file has none.
+    pub context_dim: usize,
     /// What the file says of itself.
     pub provenance: Provenance,
     /// What was odd.
@@ -217,7 +116,8 @@ impl LoadReport {
             unfinished: ended(Ending::Unfinished),
             returns: Spread::of(dataset.episode_returns()).expect(nonempty),
             lengths: Spread::of(dataset.episodes().iter().map(|e| e.rows.len() as f64)).expect(nonempty),
-            states: dataset.states().map(|s| (s.nq, s.nv)),
+            states: dataset.states().filter(|s| s.has_positions()).map(|s| (s.nq, s.nv)),
+            context_dim: dataset.states().map_or(0, |s| s.nc),
             provenance: Provenance::new(),
             oddities,
         };
@@ -260,6 +160,7 @@ impl fmt::Display for LoadReport {
         let format = match self.format {
             Format::D4rl => "D4RL",
             Format::Minari => "Minari",
+            Format::Vd4rl => "V-D4RL",
         };
         let mib = self.bytes as f64 / f64::from(1 << 20);
         writeln!(f, "{name} ({format}, {mib:.1} MiB)")?;
@@ -282,8 +183,12 @@ impl fmt::Display for LoadReport {
         }
         write!(f, ", action {}", self.action_dim)?;
         match self.states {
-            Some((nq, nv)) => writeln!(f, ", simulator states {nq} + {nv}")?,
-            None => writeln!(f, ", no simulator states")?,
+            Some((nq, nv)) => write!(f, ", simulator states {nq} + {nv}")?,
+            None => f.write_str(", no simulator states")?,
+        }
+        match self.context_dim {
+            0 => writeln!(f)?,
+            size => writeln!(f, ", context {size}")?,
         }
         write!(f, "  sha256       {}", self.checksum)?;
         for oddity in &self.oddities {

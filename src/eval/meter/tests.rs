@@ -1,6 +1,6 @@
 //! Known errors, put into the transitions of a known system, are found in full.
 
-use replay::{Source, Spec, Transition, WindowIndex, Windows};
+use replay::{Source, Spec, States, Transition, WindowIndex, Windows};
 
 use super::*;
 use crate::eval::SimulatorError;

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::EPISODE_ENDS;
-use super::states::{Alignment, alignment, move_to_start};
+use super::states::{self, Alignment, Shown, move_to_start};
 use super::successors::{Rows, succeed};
+use super::timeouts;
 use crate::formats::h5::{self, Column, Folder};
-use crate::formats::{Format, JUMP, LoadReport, Oddity, checksum, differ};
+use crate::formats::{Format, JUMP, LoadReport, Oddity, ReadOptions, RewardTiming, Timeouts, checksum, differ, vd4rl};
 use crate::{Columns, Dataset, Error, Result, Spec, States};
 
-/// Reads the D4RL file at `path`; see [`super`] for what is read and where episodes end.
+/// Reads the D4RL file at `path` as it is published; see [`super`] for what is read and where episodes end.
 ///
 /// The actions' bounds are not in the file and taken to be `[-1, 1]`, as in all of D4RL's tasks; actions outside are
 /// kept and reported.
@@ -20,11 +21,25 @@ use crate::{Columns, Dataset, Error, Result, Spec, States};
 /// or number of rows than expected, no rows, a size that the file cannot hold, a number that is not finite, a flag that
 /// is neither 0 nor 1.
 pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
+    read_with(path, &ReadOptions::default())
+}
+
+/// Reads the D4RL file at `path` as `options` say; see [`super`]. Where goals go makes no difference: there are none in
+/// D4RL's observations.
+///
+/// # Errors
+/// As [`read`]; [`Error::Data`] also where the file does not allow what was asked, as [`RewardTiming`] and [`Timeouts`]
+/// say.
+pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Dataset, LoadReport)> {
     let path = path.as_ref();
     let file = h5::open(path)?;
     let root = Folder::root(path, &file)?;
     if root.has("episode_0") && !root.has("observations") {
         let why = "holds Minari episodes: open its folder, where metadata.json lies beside it";
+        return Err(Error::Format { path: path.into(), why: why.into() });
+    }
+    if vd4rl::is_of_records(&root) {
+        let why = "holds pixels as V-D4RL keeps them: formats::vd4rl::read reads them";
         return Err(Error::Format { path: path.into(), why: why.into() });
     }
     let mut oddities = Vec::new();
@@ -53,24 +68,34 @@ pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
         },
         states: None,
     };
+    note_terminated_again(&rows.terminated, &mut oddities);
     let declared = episode_ends(&root, count)?;
     let stored_next = stored_next(&root, count, obs_dim, &mut oddities)?;
-    let breaks = match (declared, &stored_next) {
-        (declared, Some(next)) => {
-            let jumps = jumps(&rows, next, obs_dim, declared.as_deref().unwrap_or_default());
+    let next = add_states(&root, &mut rows, stored_next, obs_dim, declared.as_deref(), options, &mut oddities)?;
+    if options.reward_timing == RewardTiming::NextObservation {
+        check_timing(&root, &rows, next.is_some())?;
+        oddities.push(Oddity::RewardsOfNext);
+    }
+    let declared =
+        match options.timeouts {
+            Timeouts::End => declared,
+            Timeouts::GoOn => {
+                timeouts::pass(&mut rows, next.as_deref(), obs_dim, &mut oddities)
+                    .map_err(|(row, why)| Error::Data { path: path.into(), dataset: "timeouts".into(), row, why })?;
+                None
+            }
+        };
+
+    let (next_observations, breaks) = match next {
+        Some(next) => {
+            let jumps = jumps(&rows, &next, obs_dim, declared.as_deref().unwrap_or_default());
             if let Some(&first_row) = jumps.first() {
                 oddities.push(Oddity::StateJumps { count: jumps.len(), first_row, split: declared.is_none() });
             }
-            declared.unwrap_or(jumps)
+            (next, declared.unwrap_or(jumps))
         }
-        (declared, None) => declared.unwrap_or_default(),
-    };
-    rows.states = states(&root, &rows, obs_dim, &breaks, &mut oddities)?;
-
-    let (next_observations, breaks) = match stored_next {
-        Some(next) => (next, breaks),
         None => {
-            let (next, outcome) = succeed(&mut rows, obs_dim, action_dim);
+            let (next, outcome) = succeed(&mut rows, obs_dim, action_dim, options.reward_timing);
             if outcome.dropped > 0 {
                 oddities.push(Oddity::LastRowsDropped { count: outcome.dropped, episodes: outcome.vanished });
             }
@@ -84,6 +109,7 @@ pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
         }
     };
 
+    options.offset(&mut rows.rewards, &mut oddities);
     let Rows { observations, actions, rewards, terminated, truncated, states } = rows;
     let columns = Columns { observations, actions, rewards, next_observations, terminated, truncated };
     let dataset = Dataset::from_columns(Spec::new(obs_dim, action_dim), columns, &breaks, states)?;
@@ -134,45 +160,79 @@ fn note_conversion(column: &Column<'_>, to: &str, oddities: &mut Vec<Oddity>) {
     }
 }
 
-/// The simulator states at the start of each row, where the file has them.
-fn states(
+/// Adds the simulator states at the start of each row, where the file has them. Returns the next observations: those
+/// `stored`, or else those that states recorded after each step are.
+fn add_states(
     root: &Folder<'_>,
-    rows: &Rows,
+    rows: &mut Rows,
+    stored: Option<Vec<f32>>,
     obs_dim: usize,
-    breaks: &[usize],
+    declared: Option<&[usize]>,
+    options: &ReadOptions,
     oddities: &mut Vec<Oddity>,
-) -> Result<Option<States>> {
-    let mut ignore = |key: &str, why: &str| oddities.push(Oddity::Ignored { key: key.into(), why: why.into() });
-    if !root.has("infos") {
-        return Ok(None);
-    }
-    let Some(infos) = root.folder("infos") else {
-        ignore("infos", "it is a dataset, not a group");
-        return Ok(None);
-    };
-    if !infos.has("qpos") || !infos.has("qvel") {
-        return Ok(None);
-    }
-    let (qpos, qvel) = (infos.column("qpos")?, infos.column("qvel")?);
-    let ((q_rows, nq), (v_rows, nv)) = (qpos.table()?, qvel.table()?);
+) -> Result<Option<Vec<f32>>> {
     let count = rows.rewards.len();
-    if (q_rows, v_rows) != (count, count) {
-        ignore("infos/qpos", "it is not one a row");
-        return Ok(None);
+    let Some(mut states) = states::read(root, count, oddities)? else { return Ok(stored) };
+    let mut next = stored;
+    if let Some(shown) = Shown::new(&states, &rows.observations, obs_dim) {
+        let declared = declared.unwrap_or_default();
+        let ends =
+            |row: usize| rows.terminated[row] || rows.truncated[row] || declared.binary_search(&(row + 1)).is_ok();
+        match shown.alignment(ends) {
+            Alignment::Before if next.is_none() && shown.is_whole() => {
+                let stale: Vec<usize> = (0..count).filter(|&row| !shown.shows(row, row)).collect();
+                if let Some(&first_row) = stale.first() {
+                    // Where timeouts are no ends, the row before would lead to its own observation.
+                    let repaired = options.timeouts == Timeouts::GoOn;
+                    let of_states = |&row: &usize| shown.numbers(row).map(|number| number as f32);
+                    let numbers: Vec<f32> = stale.iter().flat_map(of_states).collect();
+                    for (&row, numbers) in stale.iter().zip(numbers.chunks_exact(obs_dim)).filter(|_| repaired) {
+                        rows.observations[row * obs_dim..][..obs_dim].copy_from_slice(numbers);
+                    }
+                    oddities.push(Oddity::StaleObservations { count: stale.len(), first_row, repaired });
+                }
+            }
+            Alignment::Before | Alignment::Unknown => {}
+            Alignment::After => {
+                if next.is_none() && shown.is_whole() {
+                    let (successors, last) = shown.successors();
+                    oddities.push(Oddity::NextFromStates { count: last.len() });
+                    next = Some(successors);
+                }
+                let rebuilt = move_to_start(&mut states, &rows.observations, obs_dim);
+                oddities.push(Oddity::StatesAfterStep { rebuilt });
+            }
+            Alignment::Neither => {
+                let why = "it is neither the state that the row's observation shows nor the next row's".into();
+                oddities.push(Oddity::Ignored { key: "infos/qpos".into(), why });
+                states = States { contexts: states.contexts, nc: states.nc, ..States::default() };
+            }
+        }
     }
-    let mut states = States { qpos: qpos.read_f64(nq)?, qvel: qvel.read_f64(nv)?, nq, nv };
-    let ends = |row: usize| rows.terminated[row] || rows.truncated[row] || breaks.binary_search(&(row + 1)).is_ok();
-    match alignment(&states, &rows.observations, obs_dim, ends) {
-        Alignment::Before | Alignment::Unknown => Ok(Some(states)),
-        Alignment::After => {
-            let rebuilt = move_to_start(&mut states, &rows.observations, obs_dim, ends);
-            oddities.push(Oddity::StatesAfterStep { rebuilt });
-            Ok(Some(states))
-        }
-        Alignment::Neither => {
-            ignore("infos/qpos", "it is neither the state that the row's observation shows nor the next row's");
-            Ok(None)
-        }
+    rows.states = (states.has_positions() || states.nc > 0).then_some(states);
+    Ok(next)
+}
+
+/// Fails unless the rows hold the rewards of their own observations, as far as can be told.
+fn check_timing(root: &Folder<'_>, rows: &Rows, next_is_known: bool) -> Result<()> {
+    let refuse = |name: &str, row, why: &str| {
+        let why = format!("{why}: rewards of the next observation are for files of rows that never end a task");
+        Err(Error::Data { path: root.path().into(), dataset: name.into(), row, why })
+    };
+    if next_is_known {
+        return refuse("rewards", None, "next states are stored, so each reward is its transition's own");
+    }
+    match rows.terminated.iter().position(|&terminated| terminated) {
+        Some(row) => refuse("terminals", Some(row), "is set"),
+        None => Ok(()),
+    }
+}
+
+/// Notes terminated rows that follow one.
+fn note_terminated_again(terminated: &[bool], oddities: &mut Vec<Oddity>) {
+    let count = terminated.windows(2).filter(|pair| pair[0] && pair[1]).count();
+    if count > 0 {
+        oddities.push(Oddity::TerminatedAgain { count });
     }
 }
 

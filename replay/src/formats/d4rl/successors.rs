@@ -1,6 +1,7 @@
 //! Next observations of files that do not store them.
 
 use crate::States;
+use crate::formats::RewardTiming;
 
 /// Columns as stored, without next observations.
 pub(super) struct Rows {
@@ -26,7 +27,7 @@ pub(super) struct Outcome {
 }
 
 /// Makes transitions of `rows` in place by the rules of [`super`] and returns the next observations.
-pub(super) fn succeed(rows: &mut Rows, obs_dim: usize, action_dim: usize) -> (Vec<f32>, Outcome) {
+pub(super) fn succeed(rows: &mut Rows, obs_dim: usize, action_dim: usize, timing: RewardTiming) -> (Vec<f32>, Outcome) {
     let count = rows.rewards.len();
     let mut next_observations = Vec::with_capacity(rows.observations.len());
     let mut outcome = Outcome::default();
@@ -47,7 +48,10 @@ pub(super) fn succeed(rows: &mut Rows, obs_dim: usize, action_dim: usize) -> (Ve
             }
             let successor = if ends { row } else { row + 1 };
             next_observations.extend_from_slice(&rows.observations[successor * obs_dim..][..obs_dim]);
+            let paid = if timing == RewardTiming::NextObservation { successor } else { row };
+            let reward = rows.rewards[paid];
             move_row(rows, row, kept, obs_dim, action_dim);
+            rows.rewards[kept] = reward;
             kept += 1;
         }
         if ends {
@@ -61,8 +65,7 @@ pub(super) fn succeed(rows: &mut Rows, obs_dim: usize, action_dim: usize) -> (Ve
     rows.terminated.truncate(kept);
     rows.truncated.truncate(kept);
     if let Some(states) = &mut rows.states {
-        states.qpos.truncate(kept * states.nq);
-        states.qvel.truncate(kept * states.nv);
+        states.truncate(kept);
     }
     (next_observations, outcome)
 }
@@ -76,9 +79,8 @@ fn move_row(rows: &mut Rows, from: usize, to: usize, obs_dim: usize, action_dim:
     rows.rewards[to] = rows.rewards[from];
     rows.terminated[to] = rows.terminated[from];
     rows.truncated[to] = rows.truncated[from];
-    if let Some(s) = &mut rows.states {
-        s.qpos.copy_within(from * s.nq..(from + 1) * s.nq, to * s.nq);
-        s.qvel.copy_within(from * s.nv..(from + 1) * s.nv, to * s.nv);
+    if let Some(states) = &mut rows.states {
+        states.copy_row(from, to);
     }
 }
 
@@ -97,7 +99,7 @@ mod tests {
             rewards: numbers,
             terminated: terminated.to_vec(),
             truncated: truncated.to_vec(),
-            states: Some(States { qpos: states.clone(), qvel: states, nq: 1, nv: 1 }),
+            states: Some(States { qpos: states.clone(), qvel: states, nq: 1, nv: 1, ..States::default() }),
         }
     }
 
@@ -107,7 +109,7 @@ mod tests {
     #[test]
     fn a_timed_out_row_completes_the_row_before() {
         let mut rows = rows(&[F, F, F, F, F], &[F, F, T, F, F]);
-        let (next, outcome) = succeed(&mut rows, 1, 1);
+        let (next, outcome) = succeed(&mut rows, 1, 1, RewardTiming::AsPublished);
         assert_eq!(rows.observations, [0.0, 1.0, 3.0]);
         assert_eq!(next, [1.0, 2.0, 4.0]);
         assert_eq!(rows.truncated, [F, T, F]);
@@ -115,9 +117,16 @@ mod tests {
     }
 
     #[test]
+    fn a_transition_gets_the_reward_of_the_row_that_it_leads_to() {
+        let mut rows = rows(&[F, F, F, F, F], &[F, F, T, F, F]);
+        succeed(&mut rows, 1, 1, RewardTiming::NextObservation);
+        assert_eq!((rows.observations, rows.rewards), (vec![0.0, 1.0, 3.0], vec![1.0, 2.0, 4.0]));
+    }
+
+    #[test]
     fn a_terminated_row_is_kept_with_itself_as_next() {
         let mut rows = rows(&[F, T, F, T], &[F, F, F, F]);
-        let (next, outcome) = succeed(&mut rows, 1, 1);
+        let (next, outcome) = succeed(&mut rows, 1, 1, RewardTiming::AsPublished);
         assert_eq!(rows.rewards, [0.0, 1.0, 2.0, 3.0]);
         assert_eq!(next, [1.0, 1.0, 3.0, 3.0]);
         assert_eq!(outcome, Outcome { dropped: 0, vanished: 0, own: 2, breaks: vec![2, 4] });
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn episodes_of_one_cut_row_vanish_without_a_trace_in_their_neighbours() {
         let mut rows = rows(&[F, F, F, F], &[F, T, T, F]);
-        let (next, outcome) = succeed(&mut rows, 1, 1);
+        let (next, outcome) = succeed(&mut rows, 1, 1, RewardTiming::AsPublished);
         assert_eq!(rows.observations, [0.0]);
         assert_eq!(next, [1.0]);
         assert_eq!(outcome, Outcome { dropped: 3, vanished: 2, own: 0, breaks: vec![1, 1, 1] });
@@ -138,7 +147,7 @@ mod tests {
             let terminated: Vec<bool> = flags.iter().map(|f| f.0 == 0).collect();
             let truncated: Vec<bool> = flags.iter().map(|f| f.1 == 0).collect();
             let mut rows = rows(&terminated, &truncated);
-            let (next, outcome) = succeed(&mut rows, 1, 1);
+            let (next, outcome) = succeed(&mut rows, 1, 1, RewardTiming::AsPublished);
             prop_assert_eq!(rows.rewards.len() + outcome.dropped, flags.len());
             for (index, (&from, &to)) in rows.observations.iter().zip(&next).enumerate() {
                 let row = from as usize;

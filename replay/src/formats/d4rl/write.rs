@@ -61,9 +61,12 @@ pub fn write_as(path: impl AsRef<Path>, dataset: &Dataset, provenance: &Provenan
         root.write("timeouts", None, dataset.truncated())?;
         if dataset.states().is_some() || !layout.infos.is_empty() {
             let infos = root.folder("infos")?;
-            if let Some(states) = dataset.states() {
+            if let Some(states) = dataset.states().filter(|states| states.has_positions()) {
                 infos.write("qpos", Some(states.nq), &states.qpos)?;
                 infos.write("qvel", Some(states.nv), &states.qvel)?;
+            }
+            if let Some((contexts, nc)) = dataset.states().and_then(|states| Some((states.contexts()?, states.nc))) {
+                infos.write("context", Some(nc), contexts)?;
             }
             layout.infos.iter().try_for_each(|(name, width, values)| infos.write(name, Some(*width), values))?;
         }

@@ -13,10 +13,17 @@
 //! stand in [`LoadReport::observation_parts`](crate::formats::LoadReport::observation_parts). Images and
 //! discrete spaces are refused.
 //!
+//! In the mazes and in FrankaKitchen (`D4RL/pointmaze/*`, `D4RL/antmaze/*`, `D4RL/kitchen/*`) the dictionary has goals. The
+//! `desired_goal` that a step starts from is its context ([`States::contexts`](crate::States::contexts)), with
+//! FrankaKitchen's goals in the order of their names. It is a part of the observation, too, since a policy has to see a
+//! goal that changes; [`Goals::InContext`](crate::formats::Goals::InContext) leaves both goals out of it. An episode whose
+//! maze goal was reached is truncated there, by the scripts that recorded these sets.
+//!
 //! D4RL and Minari share names for different data: `halfcheetah-medium-v2` and `mujoco/halfcheetah/medium-v0` are not
 //! the same set.
 
 mod id;
+mod metadata;
 mod read;
 mod space;
 mod write;
@@ -24,7 +31,7 @@ mod write;
 use std::path::PathBuf;
 
 pub(crate) use id::is_id;
-pub use read::read;
+pub use read::{read, read_with};
 pub use write::write;
 
 /// Name of the file with the episodes.

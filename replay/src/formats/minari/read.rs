@@ -1,14 +1,12 @@
 //! Reading a Minari dataset.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
+use super::metadata::Metadata;
 use super::space::{self, Bounds};
 use super::{DATA_FILE, METADATA_FILE};
 use crate::formats::h5::{self, Column, Folder};
-use crate::formats::{Format, LoadReport, Oddity, Provenance, checksum};
+use crate::formats::{Format, Goals, LoadReport, Oddity, ReadOptions, RewardTiming, Timeouts, checksum};
 use crate::{Columns, Dataset, Error, Result, Spec, States};
 
 /// Reads the Minari dataset at `path`: its folder, its `data` folder or its `main_data.hdf5`; see [`super`].
@@ -18,21 +16,35 @@ use crate::{Columns, Dataset, Error, Result, Spec, States};
 /// usable (no JSON, no `total_episodes`, another data format, a space of another kind) or the data file is not
 /// a complete HDF5 file, [`Error::Data`] with the dataset inside the file and the row where an episode is wrong.
 pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
+    read_with(path, &ReadOptions::default())
+}
+
+/// Reads the Minari dataset at `path` as `options` say; see [`super`].
+///
+/// # Errors
+/// As [`read`]; [`Error::Format`] also where other rewards or timeouts than published are asked for, [`Error::Data`] where
+/// goals are to be left out of observations without a part `observation`.
+pub fn read_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<(Dataset, LoadReport)> {
     let path = path.as_ref();
+    if options.reward_timing != RewardTiming::AsPublished || options.timeouts != Timeouts::End {
+        let why = "stores T + 1 observations an episode: its rewards are its steps' own and its truncations are ends";
+        return Err(Error::Format { path: path.into(), why: why.into() });
+    }
     let folder = data_folder(path)?;
     let metadata = Metadata::read(&folder)?;
     let data_path = folder.join(DATA_FILE);
     let file = h5::open(&data_path)?;
     let root = Folder::root(&data_path, &file)?;
 
-    let mut episodes = Episodes::default();
+    let mut episodes = Episodes { goals: options.goals, ..Episodes::default() };
     for number in 0..metadata.episodes {
         let name = format!("episode_{number}");
         let episode = root.folder(&name).ok_or_else(|| root.error(&name, "is missing or not a group".into()))?;
         episodes.append(&name, &episode)?;
     }
     let spec = episodes.spec(&metadata)?;
-    let Episodes { columns, breaks, qpos, qvel, parts, mut oddities, rows_in_file, flags_inside, .. } = episodes;
+    let Episodes { mut columns, breaks, qpos, qvel, contexts, parts, mut oddities, rows_in_file, flags_inside, .. } =
+        episodes;
     if columns.rewards.is_empty() {
         return Err(Error::Data {
             path: data_path,
@@ -49,10 +61,13 @@ pub fn read(path: impl AsRef<Path>) -> Result<(Dataset, LoadReport)> {
         oddities.push(Oddity::Ignored { key: "total_steps".into(), why });
     }
     let rows = columns.rewards.len();
-    let states = match (qpos, qvel) {
-        (Some(qpos), Some(qvel)) => Some(States { nq: qpos.len() / rows, nv: qvel.len() / rows, qpos, qvel }),
-        _ => None,
-    };
+    let mut states = States { nc: contexts.len() / rows, contexts, ..States::default() };
+    if let (Some(qpos), Some(qvel)) = (qpos, qvel) {
+        (states.nq, states.nv) = (qpos.len() / rows, qvel.len() / rows);
+        (states.qpos, states.qvel) = (qpos, qvel);
+    }
+    let states = (states.has_positions() || states.nc > 0).then_some(states);
+    options.offset(&mut columns.rewards, &mut oddities);
     let dataset = Dataset::from_columns(spec, columns, &breaks, states)?;
     let checksum = checksum::sha256(&data_path)?;
     let mut report = LoadReport::new(path, Format::Minari, checksum, rows_in_file, &dataset, oddities);
@@ -78,65 +93,6 @@ fn data_folder(path: &Path) -> Result<PathBuf> {
     }
 }
 
-/// What `metadata.json` says.
-struct Metadata {
-    path: PathBuf,
-    episodes: u64,
-    steps: Option<u64>,
-    actions: Option<Bounds>,
-    provenance: Provenance,
-}
-
-impl Metadata {
-    fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(METADATA_FILE);
-        let format = |why: String| Error::Format { path: path.clone(), why };
-        let text = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        let Value::Object(entries) = space::parse(&text).map_err(|e| format(format!("is not JSON: {e}")))? else {
-            return Err(format("is not a JSON object".into()));
-        };
-        if let Some(other) = entries.get("data_format").filter(|&f| f != "hdf5") {
-            return Err(format(format!("data_format {other} is not supported, only \"hdf5\"")));
-        }
-        let episodes = entries.get("total_episodes").and_then(Value::as_u64);
-        let episodes = episodes.ok_or_else(|| format("'total_episodes' is missing or not a number".into()))?;
-        if episodes == 0 {
-            return Err(format("'total_episodes' is 0: there is no data".into()));
-        }
-        let bounds = |key: &str| match entries.get(key) {
-            None => Ok(None),
-            Some(Value::String(text)) => {
-                let space = space::parse(text).map_err(|e| format(format!("'{key}' is not JSON: {e}")))?;
-                space::bounds(&space).map(Some).map_err(|why| format(format!("'{key}': {why}")))
-            }
-            Some(_) => Err(format(format!("'{key}' is not a string with JSON in it"))),
-        };
-        bounds("observation_space")?; // only to refuse what cannot be held; sizes are the data's
-        let actions = bounds("action_space")?;
-        let steps = entries.get("total_steps").and_then(Value::as_u64);
-        Ok(Self { episodes, steps, actions, provenance: provenance(&entries), path })
-    }
-}
-
-/// All entries as text; those that we wrote ourselves come without the name they lie under.
-fn provenance(entries: &Map<String, Value>) -> Provenance {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let mut provenance = Provenance::new();
-    for (key, value) in entries {
-        match value {
-            Value::Object(own) if key == "provenance" => {
-                for (key, value) in own {
-                    provenance.set(key, text(value));
-                }
-            }
-            _ => {
-                provenance.set(key, text(value));
-            }
-        }
-    }
-    provenance
-}
-
 /// Names and sizes of the parts that make a row.
 type Parts = Vec<(String, usize)>;
 
@@ -155,6 +111,9 @@ struct Episodes {
     /// `None` once an episode came without states.
     qpos: Option<Vec<f64>>,
     qvel: Option<Vec<f64>>,
+    /// The `desired_goal` of each step; nothing where observations have none.
+    contexts: Vec<f64>,
+    goals: Goals,
     started: bool,
     rows_in_file: usize,
     flags_inside: usize,
@@ -176,7 +135,14 @@ impl Episodes {
         }
         let first = !std::mem::replace(&mut self.started, true);
 
-        let leaves = leaves(episode, "observations")?;
+        let mut leaves = leaves(episode, "observations")?;
+        self.append_goals(episode, &leaves, steps)?;
+        if self.goals == Goals::InContext {
+            leaves.retain(|(name, _)| name.is_empty() || name.split('/').next() == Some("observation"));
+            if leaves.is_empty() {
+                return Err(episode.error("observations", "has no part 'observation' to leave goals out of".into()));
+            }
+        }
         self.trajectory.clear();
         let parts = weave(&leaves, steps + 1, "steps + 1", &mut self.trajectory)?;
         agree(episode, "observations", first, &mut self.parts.observations, parts)?;
@@ -204,6 +170,31 @@ impl Episodes {
         self.rows_in_file += steps;
         self.breaks.push(start + steps);
         self.append_states(episode, steps, first)
+    }
+
+    /// Appends the goal of each step, which is that of the observation it starts from.
+    fn append_goals(&mut self, episode: &Folder<'_>, leaves: &[(String, Column<'_>)], steps: usize) -> Result<()> {
+        let is_goal = |(name, _): &&(String, Column<'_>)| name.split('/').next() == Some("desired_goal");
+        let goals: Vec<&Column<'_>> = leaves.iter().filter(is_goal).map(|(_, column)| column).collect();
+        let mut parts = Vec::with_capacity(goals.len());
+        for column in goals {
+            let width = column.shape().iter().skip(1).product::<usize>();
+            if column.shape().first() != Some(&(steps + 1)) {
+                return Err(column.error(None, format!("has the shape {:?} for {steps} steps", column.shape())));
+            }
+            parts.push((column.read_f64(width)?, width));
+        }
+        let (rows, width) = (self.columns.rewards.len(), parts.iter().map(|(_, width)| width).sum::<usize>());
+        if self.contexts.len() != rows * width {
+            let why = format!("has goals of {width} numbers, unlike the episodes before it");
+            return Err(episode.error("observations", why));
+        }
+        for step in 0..steps {
+            for (values, width) in &parts {
+                self.contexts.extend_from_slice(&values[step * width..][..*width]);
+            }
+        }
+        Ok(())
     }
 
     /// Appends the simulator states where all episodes so far have them.
