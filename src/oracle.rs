@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::augment::{BoxError, Check, Parts};
 use crate::eval::{
-    NoveltyConfig, QualityConfig, QualityMeter, Simulator, SimulatorError, Successor, Transitions, Truth, mean,
+    NoveltyConfig, QualityConfig, QualityMeter, Questions, Simulator, SimulatorError, Successor, Transitions, Truth, mean,
 };
 
 impl Simulator for Oracle {
@@ -15,9 +15,12 @@ impl Simulator for Oracle {
         self.spec().id.to_string()
     }
 
-    fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
-        let states = states.filter(|s| s.has_positions()).map(|s| StatesRef { qpos: &s.qpos, qvel: &s.qvel });
-        let answers = self.step_from(&Queries { observations, actions, states, contexts: None })?;
+    fn answer(&self, questions: &Questions<'_>) -> Result<Truth, SimulatorError> {
+        let &Questions { observations, previous, actions, states } = questions;
+        let known = states.filter(|s| s.has_positions()).map(|s| StatesRef { qpos: &s.qpos, qvel: &s.qvel });
+        let contexts = states.filter(|s| s.nc == self.spec().context_dim).and_then(States::contexts);
+        let queries = Queries { observations, previous: Some(previous), actions, states: known, contexts };
+        let answers = self.step_from(&queries)?;
         let envs::Answers { next_observations, rewards, terminated, rebuilt, .. } = answers;
         Ok(Truth { next_observations, rewards, terminated, rebuilt })
     }
@@ -241,7 +244,8 @@ mod tests {
             "line".into()
         }
 
-        fn answer(&self, states: &[f32], actions: &[f32], _: Option<&States>) -> Result<Truth, SimulatorError> {
+        fn answer(&self, questions: &Questions<'_>) -> Result<Truth, SimulatorError> {
+            let (states, actions) = (questions.observations, questions.actions);
             let next: Vec<f64> = states.iter().zip(actions).map(|(s, a)| f64::from(s + a)).collect();
             Ok(Truth {
                 rewards: next.iter().map(|s| 10.0 * s).collect(),

@@ -213,7 +213,7 @@ impl Recording {
     }
 }
 
-/// What [`envs::collect`] recorded, as a dataset with its simulator states; the columns are moved, not copied.
+/// What [`envs::collect`] recorded, as a dataset with its simulator states and contexts; the columns are moved, not copied.
 ///
 /// Fails only where the task has no sensible action bounds.
 pub fn recorded(collected: Collected) -> Result<Dataset> {
@@ -227,7 +227,14 @@ pub fn recorded(collected: Collected) -> Result<Dataset> {
         terminated: collected.terminated,
         truncated: collected.truncated,
     };
-    let states = States { qpos: collected.qpos, qvel: collected.qvel, nq: task.nq, nv: task.nv, ..States::default() };
+    let states = States {
+        qpos: collected.qpos,
+        qvel: collected.qvel,
+        contexts: collected.contexts,
+        nq: task.nq,
+        nv: task.nv,
+        nc: task.context_dim,
+    };
     // Every collected episode ends with a flag, so no further breaks are needed.
     Ok(Dataset::from_columns(spec, columns, &[], Some(states))?)
 }

@@ -28,6 +28,8 @@ mod mlp;
 mod mujoco;
 mod navigator;
 mod oracle;
+#[cfg(feature = "render")]
+mod pixels;
 mod point_mass;
 mod policy;
 #[cfg(feature = "render")]
@@ -48,6 +50,8 @@ pub use maze_data::{AntMazeCollect, Maze2dCollect, MazeData, collect_antmaze, co
 pub use mlp::MlpPolicy;
 pub use navigator::AntNavigator;
 pub use oracle::{Answers, Oracle, Queries, StatesRef};
+#[cfg(feature = "render")]
+pub use pixels::{PixelSettings, PixelTask};
 pub use point_mass::PointMass;
 pub use policy::{Actor, GaussianPolicy, LinearPolicy, Policy, Provenance, UniformPolicy};
 #[cfg(feature = "render")]

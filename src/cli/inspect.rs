@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use gta::envs::ReferenceReturns;
 use gta::eval::{Summary, Table};
-use gta::replay::formats::{self, LoadReport};
-use gta::replay::{D4rlDataset, Dataset, WindowIndex};
+use gta::replay::formats::{self, LoadReport, vd4rl};
+use gta::replay::{D4rlDataset, Dataset, WindowIndex, catalog};
 use serde::Serialize;
 use serde_json::json;
 
@@ -33,7 +33,14 @@ impl Plan {
     pub fn run(self, console: &Console) -> Result<()> {
         let progress = console.progress("reading", "bytes", None);
         progress.at(0, None, &self.path.display().to_string());
-        let (dataset, report) = formats::open(&self.path)?;
+        let path = catalog::locate(&self.path)?;
+        if vd4rl::is_folder(&path) {
+            let (frames, report) = vd4rl::read(&path)?;
+            drop(progress);
+            let object = json!({ "report": report, "frames": frames.frames() });
+            return console.result(&object, format_args!("{report}"));
+        }
+        let (dataset, report) = formats::open(path)?;
         drop(progress);
         let statistics = Statistics::of(&dataset, &report)?;
         let object = json!({ "report": report, "statistics": statistics });

@@ -7,7 +7,7 @@ use super::quality::{
 };
 use super::report::{Floor, NamedQuality, QualityReport};
 use super::stats::{mean, pearson};
-use super::{Error, Interval, Novelty, Result, Simulator, Summary, Transitions, Truth, novelty};
+use super::{Error, Interval, Novelty, Questions, Result, Simulator, Summary, Transitions, Truth, novelty};
 
 /// Transitions that a simulator is asked about at a time.
 const CHUNK: usize = 1 << 16;
@@ -20,6 +20,8 @@ pub struct QualityMeter<S> {
     config: QualityConfig,
     /// What errors of each observation dimension are divided by.
     scale: Vec<f64>,
+    /// The context of all rows of the dataset, where they have one in common: that of what is generated from them, too.
+    context: Option<Vec<f64>>,
 }
 
 impl<S: Simulator> QualityMeter<S> {
@@ -39,7 +41,7 @@ impl<S: Simulator> QualityMeter<S> {
         let (_, deviations) =
             column_moments(dataset.spec().obs_dim, dataset.observations().chunks_exact(dataset.spec().obs_dim));
         let scale = deviations.into_iter().map(|std| std.max(config.std_floor)).collect();
-        Ok(Self { dataset: dataset.clone(), simulator, config, scale })
+        Ok(Self { dataset: dataset.clone(), simulator, config, scale, context: common_context(dataset) })
     }
 
     /// The settings.
@@ -197,9 +199,21 @@ impl<S: Simulator> QualityMeter<S> {
         let observations = gather(&columns.observations, o, rows);
         let actions = gather(&columns.actions, a, rows);
         let states = set.states().map(|states| states.of_rows(rows));
+        let states = states.or_else(|| {
+            let context = self.context.as_ref()?;
+            Some(States { contexts: context.repeat(rows.len()), nc: context.len(), ..States::default() })
+        });
+        let mut previous = Vec::with_capacity(observations.len());
+        for &row in rows {
+            match set.before(row) {
+                Some(before) => previous.extend_from_slice(&columns.observations[before * o..][..o]),
+                None => previous.resize(previous.len() + o, f32::NAN),
+            }
+        }
+        let (observations, previous, actions) = (&observations, &previous, &actions);
         let truth = self
             .simulator
-            .answer(&observations, &actions, states.as_ref())
+            .answer(&Questions { observations, previous, actions, states: states.as_ref() })
             .map_err(|source| Error::Simulator { rows: rows.len(), source })?;
         let n = rows.len();
         for (what, found, expected) in [
@@ -239,6 +253,14 @@ impl<S: Simulator> QualityMeter<S> {
         let values = novelty(&self.dataset, &observations, &actions, &self.config.novelty)?;
         Ok(values.summary_over(&gather(set.windows(), 1, &rows), &self.config.bootstrap, seed))
     }
+}
+
+/// The context that all rows of a dataset have; `None` where they differ or have none.
+fn common_context(dataset: &Dataset) -> Option<Vec<f64>> {
+    let states = dataset.states()?;
+    let mut contexts = states.contexts()?.chunks_exact(states.nc);
+    let first = contexts.next()?;
+    contexts.all(|context| context == first).then(|| first.to_vec())
 }
 
 /// Whether all numbers of a transition are finite.

@@ -57,7 +57,7 @@ pub use report::{Floor, NamedQuality, QualityReport};
 pub use rollout::{Evaluation, evaluate, evaluate_in};
 pub(crate) use score::number;
 pub use score::{OverSeeds, references};
-pub use simulator::{Simulator, SimulatorError, Truth};
+pub use simulator::{Questions, Simulator, SimulatorError, Truth};
 pub use spread::spread;
 pub use stats::{Bootstrap, Interval, Summary, mean, pearson, quantile, standard_deviation};
 pub(crate) use svg::{dark_rules, escaped};

@@ -10,10 +10,8 @@ pub trait Simulator {
     /// Names the task, so that what was checked by one simulator is not taken for checked by another.
     fn name(&self) -> String;
 
-    /// What really follows from each observation (`[N, O]`) and action (`[N, A]`).
-    ///
-    /// With `states`, transitions start from them rather than from a state rebuilt from the observation.
-    fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError>;
+    /// What really follows from each transition's observation and action.
+    fn answer(&self, questions: &Questions<'_>) -> Result<Truth, SimulatorError>;
 }
 
 impl<S: Simulator + ?Sized> Simulator for &S {
@@ -21,8 +19,8 @@ impl<S: Simulator + ?Sized> Simulator for &S {
         (**self).name()
     }
 
-    fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
-        (**self).answer(observations, actions, states)
+    fn answer(&self, questions: &Questions<'_>) -> Result<Truth, SimulatorError> {
+        (**self).answer(questions)
     }
 }
 
@@ -31,9 +29,23 @@ impl<S: Simulator + ?Sized> Simulator for Box<S> {
         (**self).name()
     }
 
-    fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
-        (**self).answer(observations, actions, states)
+    fn answer(&self, questions: &Questions<'_>) -> Result<Truth, SimulatorError> {
+        (**self).answer(questions)
     }
+}
+
+/// What a simulator is asked, `N` transitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Questions<'a> {
+    /// Observations, `[N, O]`.
+    pub observations: &'a [f32],
+    /// The observations one step before, `[N, O]`, for tasks whose observations show no velocities; not numbers where a
+    /// transition begins its window.
+    pub previous: &'a [f32],
+    /// Actions, `[N, A]`.
+    pub actions: &'a [f32],
+    /// Simulator states to start from, rather than from such as are rebuilt from the observations.
+    pub states: Option<&'a States>,
 }
 
 /// What a simulator says of `N` transitions.

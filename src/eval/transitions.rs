@@ -173,6 +173,14 @@ impl Transitions {
         self.asked.as_deref()
     }
 
+    /// The transition of the same window that leads to where transition `row` begins; `None` at a window's begin.
+    pub fn before(&self, row: usize) -> Option<usize> {
+        let before = row.checked_sub(1).filter(|&before| self.windows[before] == self.windows[row])?;
+        let o = self.columns.obs_dim();
+        let leads = self.columns.next_observations[before * o..][..o] == self.columns.observations[row * o..][..o];
+        leads.then_some(before)
+    }
+
     /// The simulator state each transition started from, where known.
     pub fn states(&self) -> Option<&States> {
         self.states.as_ref()
@@ -245,6 +253,8 @@ mod tests {
         // The second episode has three transitions only.
         assert_eq!(set.windows(), [0, 0, 0, 0, 1, 1, 1]);
         assert_eq!(set.asked(), Some(&[2.5, 3.5][..]));
+        let before: Vec<Option<usize>> = (0..7).map(|row| set.before(row)).collect();
+        assert_eq!(before, [None, Some(0), Some(1), Some(2), None, Some(4), Some(5)]);
         assert_eq!(set.columns().rewards, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(set.columns().next_observations, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
     }

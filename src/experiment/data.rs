@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use envs::{Collect, EnvId, ReferenceReturns};
-use replay::formats::{self, LoadReport};
+use replay::formats::{self, LoadReport, ReadOptions};
 use replay::{Dataset, DatasetBuilder, catalog};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub struct DataConfig {
     pub collect: Option<CollectConfig>,
     /// Only the first so many transitions, in whole episodes.
     pub transitions: Option<usize>,
+    /// Whether rewards, timeouts and goals are read otherwise than published.
+    pub read: ReadOptions,
     /// Other data of the same task, whose episodes follow: sets of mixed quality, as in appendix E.2.
     pub add: Vec<Addition>,
 }
@@ -177,7 +179,7 @@ impl Data {
         let id = config.known_id();
         let (mut dataset, report, references) = match source {
             DataSource::File(path) => {
-                let (dataset, report) = formats::open(path)?;
+                let (dataset, report) = formats::open_with(path, &config.read)?;
                 check_task(path, &dataset, env)?;
                 let references = references(id, env, &report.provenance);
                 (dataset, Some(report), references)
@@ -192,7 +194,7 @@ impl Data {
             let mut builder = Dataset::builder(dataset.spec().clone());
             push_first(&mut builder, &dataset, config.transitions)?;
             for Addition { path, transitions } in &config.add {
-                let (added, _) = formats::open(path)?;
+                let (added, _) = formats::open_with(path, &config.read)?;
                 check_task(path, &added, env)?;
                 push_first(&mut builder, &added, *transitions)?;
             }

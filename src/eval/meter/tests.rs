@@ -15,7 +15,9 @@ impl Simulator for Cart {
         "cart".into()
     }
 
-    fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
+    fn answer(&self, questions: &Questions<'_>) -> Result<Truth, SimulatorError> {
+        let &Questions { observations, actions, states, .. } = questions;
+        let states = states.filter(|states| states.has_positions());
         let mut truth = Truth::default();
         for (row, (observation, &action)) in observations.chunks_exact(2).zip(actions).enumerate() {
             let (x, v) = match states {
@@ -298,7 +300,7 @@ fn bad_settings_sizes_and_simulators_are_named() {
             "broken".into()
         }
 
-        fn answer(&self, _: &[f32], _: &[f32], _: Option<&States>) -> Result<Truth, SimulatorError> {
+        fn answer(&self, _: &Questions<'_>) -> Result<Truth, SimulatorError> {
             if self.0 { Err("no such model".into()) } else { Ok(Truth::default()) }
         }
     }

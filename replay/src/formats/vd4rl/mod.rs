@@ -60,7 +60,7 @@ pub fn root() -> Option<PathBuf> {
 }
 
 /// Whether `path` is a folder with episodes of V-D4RL.
-pub(crate) fn is_folder(path: &Path) -> bool {
+pub fn is_folder(path: &Path) -> bool {
     let first = || Some(files(path).ok()?.swap_remove(0));
     path.is_dir() && first().is_some_and(|file| is_npz(&file) || hdf5::holds_records(&file))
 }
