@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use gta::augment::GuideConfig;
-use gta::experiment::{AugmentationConfig, ReportConfig, RunConfig, table_1};
+use gta::experiment::{AugmentationConfig, ReportConfig, RunConfig, tables};
 
 fn configs(folder: &str) -> BTreeMap<String, String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/configs").join(folder);
@@ -16,12 +16,13 @@ fn configs(folder: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn table_1_is_as_the_program_makes_it() {
-    let made: BTreeMap<String, String> = table_1().into_iter().map(|file| (file.name, file.text)).collect();
-    let kept = configs("table-1");
+fn tables_are_as_the_program_makes_them() {
+    let made: BTreeMap<String, String> = tables().into_iter().map(|file| (file.name, file.text)).collect();
+    let of = |table: &'static str| configs(table).into_iter().map(move |(name, text)| (format!("{table}/{name}"), text));
+    let kept: BTreeMap<String, String> = of("table-1").chain(of("table-2")).collect();
     assert_eq!(kept.keys().collect::<Vec<_>>(), made.keys().collect::<Vec<_>>());
     for (name, text) in &kept {
-        assert_eq!(text, &made[name], "{name}: run `cargo run --example table_1`");
+        assert_eq!(text, &made[name], "{name}: run `cargo run --example paper_tables`");
     }
 }
 

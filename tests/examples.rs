@@ -9,18 +9,23 @@ use gta::envs::{Collect, EnvId, LinearPolicy, behaviour, collect};
 use gta::replay::formats::{Provenance, d4rl};
 
 #[test]
-fn table_1_writes_the_settings_that_are_kept() {
+fn paper_tables_writes_the_settings_that_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let text = run("table_1", &[path(folder.path())]);
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/configs/table-1");
+    let text = run("paper_tables", &[path(folder.path())]);
     let names = |folder: &Path| -> BTreeSet<_> {
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     };
-    assert_eq!(names(folder.path()), names(&kept));
-    assert!(text.starts_with(&format!("{} files in ", names(&kept).len())), "{text}");
-    for name in names(&kept) {
-        assert_eq!(fs::read(folder.path().join(&name)).unwrap(), fs::read(kept.join(&name)).unwrap(), "{name:?}");
+    let mut files = 0;
+    for table in ["table-1", "table-2"] {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/configs").join(table);
+        let made = folder.path().join(table);
+        assert_eq!(names(&made), names(&kept));
+        for name in names(&kept) {
+            assert_eq!(fs::read(made.join(&name)).unwrap(), fs::read(kept.join(&name)).unwrap(), "{name:?}");
+            files += 1;
+        }
     }
+    assert!(text.starts_with(&format!("{files} files in ")), "{text}");
 }
 
 #[test]

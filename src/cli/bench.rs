@@ -6,6 +6,7 @@ mod diffusion;
 mod novelty;
 mod oracle;
 mod parity;
+mod stepping;
 mod utilization;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ impl Plan {
             BenchGroup::Buffer => buffer::sampling(self, show),
             BenchGroup::Pool => diffusion::pool(self, show),
             BenchGroup::Oracle => oracle::steps(self, show),
+            BenchGroup::Stepping => stepping::steps(self, show),
             BenchGroup::Novelty => novelty::searches(self, show),
             BenchGroup::Parity => parity::figures(self, show),
         }
@@ -106,10 +108,14 @@ impl Plan {
             units += done;
         }
         let cpu_us = busy.zip(processor_seconds()).map(|(before, now)| 1e6 * (now - before) / units);
+        Ok(Figure { cpu_us, ..self.spread(name, unit, rates) })
+    }
+
+    /// What was measured several times.
+    fn spread(&self, name: impl Into<String>, unit: &'static str, mut rates: Vec<f64>) -> Figure {
         rates.sort_by(f64::total_cmp);
         let (least, most) = (rates[0], rates[rates.len() - 1]);
-        let figure = self.once(name, unit, rates[rates.len() / 2]);
-        Ok(Figure { least, most, rounds: self.rounds, cpu_us, ..figure })
+        Figure { least, most, rounds: rates.len(), ..self.once(name, unit, rates[rates.len() / 2]) }
     }
 
     /// [`measure`](Self::measure) of work on `device`: on a GPU once with graphs and once without, and with how busy it was.
@@ -319,7 +325,7 @@ mod tests {
 
     #[test]
     fn every_group_has_figures_with_a_spread_and_names_of_their_own() {
-        let plan = plan("training buffer oracle agents novelty --presets compact --agents bc --batch 8");
+        let plan = plan("training buffer oracle stepping agents novelty --presets compact --agents bc --batch 8");
         let figures = collected(|show| plan.groups.iter().try_for_each(|group| plan.measure_group(*group, show)));
         let mut names: Vec<_> = figures.iter().map(|figure| figure.name.clone()).collect();
         for figure in &figures {
@@ -328,7 +334,7 @@ mod tests {
             let object = serde_json::to_value(figure).unwrap();
             assert!(object["name"].is_string() && object["value"].is_f64() && object["unit"].is_string());
         }
-        for group in ["training.", "buffer.", "oracle.", "agents.bc", "novelty."] {
+        for group in ["training.", "buffer.", "oracle.", "stepping.", "agents.bc", "novelty."] {
             assert!(names.iter().any(|name| name.starts_with(group)), "{group} is not in {names:?}");
         }
         names.sort();

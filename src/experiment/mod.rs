@@ -34,7 +34,7 @@ pub use config::{
 pub use data::{Addition, CollectConfig, Data, DataConfig};
 pub use events::{EventFile, Scalar};
 pub use log::Log;
-pub use paper::{ConfigFile, table_1};
+pub use paper::{ConfigFile, tables};
 pub use report::{
     AugmentationReport, DataReport, DatasetReport, Filtering, Filters, Generated, Metric, Published, Rendered, Report,
     ReportConfig, ReportRun, ReportSizes, Seconds, Source, Versions,

@@ -68,6 +68,8 @@ pub enum BenchGroup {
     Buffer,
     /// Transitions that the simulator judges.
     Oracle,
+    /// Control steps of every task.
+    Stepping,
     /// Updates of agents.
     Agents,
     /// Nearest rows found.

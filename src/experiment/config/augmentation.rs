@@ -207,7 +207,10 @@ impl AugmentationConfig {
         Ok(match kind {
             None | Some("none") => Self::None(NoAugmentation::default()),
             Some("s4rl") => Self::S4rl(S4rlAugmentation::default()),
-            Some("oversample") => Self::Oversample(OversampleAugmentation::default()),
+            Some("oversample") => {
+                let guide = GtaConfig::default_for(domain).augment.guide;
+                Self::Oversample(OversampleAugmentation { guide, ..OversampleAugmentation::default() })
+            }
             Some("synther") => {
                 let preset = preset()?;
                 let settings = match preset {

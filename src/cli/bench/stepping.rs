@@ -1,0 +1,22 @@
+//! Control steps a second of every task.
+
+use anyhow::Result;
+use gta::envs::{EnvId, throughput};
+
+use super::{Plan, Show};
+
+/// Control steps of each copy in a round.
+const STEPS: usize = 200;
+
+/// As many copies of each task as threads, stepped side by side; tasks whose models are not here are left out.
+pub(super) fn steps(plan: &Plan, show: &Show) -> Result<()> {
+    let threads = usize::from(plan.threads);
+    for id in EnvId::ALL.into_iter().filter(|id| id.is_ready()) {
+        let figure = plan.measure(format!("stepping.{id}"), "steps/s", || {
+            throughput(id, threads, STEPS, threads)?;
+            Ok((threads * STEPS) as f64)
+        })?;
+        show(figure)?;
+    }
+    Ok(())
+}
