@@ -17,7 +17,7 @@ impl Simulator for Oracle {
 
     fn answer(&self, observations: &[f32], actions: &[f32], states: Option<&States>) -> Result<Truth, SimulatorError> {
         let states = states.map(|s| StatesRef { qpos: &s.qpos, qvel: &s.qvel });
-        let answers = self.step_from(&Queries { observations, actions, states, contexts: None })?;
+        let answers = self.step_from(&Queries { observations, actions, states, ..Queries::default() })?;
         let envs::Answers { next_observations, rewards, terminated, rebuilt, .. } = answers;
         Ok(Truth { next_observations, rewards, terminated, rebuilt })
     }
