@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release --example reference_scores -- 1000`: Maze2d, 1,000 episodes each;
 //! with a file after the number, AntMaze's navigator walks as the policy in it does. The task's time limits hold.
+//! Adroit's are in `envs/examples/adroit_scores.rs`, which needs no LibTorch.
 
 use envs::{
     AntNavigator, EnvId, GaussianPolicy, Maze, MazeReward, MlpPolicy, Policy, ReferenceReturns, Rng, UniformPolicy,

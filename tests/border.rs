@@ -317,7 +317,7 @@ where
 
 #[test]
 fn tasks_are_borders_environments_and_repeat() {
-    for id in EnvId::ALL {
+    for id in EnvId::ALL.into_iter().filter(|id| id.is_ready()) {
         let mut task = Task::<Rows>::build(&id, 5).unwrap();
         let width = task.spec().action_dim;
         let first = task.reset(None).unwrap();

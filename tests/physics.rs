@@ -33,7 +33,7 @@ fn from_recorded_states_the_oracle_gives_the_recorded_transitions_to_float32() {
             observations: dataset.observations(),
             actions: dataset.actions(),
             states: Some(StatesRef { qpos: &states.qpos, qvel: &states.qvel }),
-            contexts: None,
+            ..Queries::default()
         };
         let answers = oracle.step_from(&queries).unwrap();
         // Single steps start without the solver's memory of the step before, which moves contacts by less than this.

@@ -45,7 +45,7 @@ pub struct Collected {
     pub qpos: Vec<f64>,
     /// Simulator velocities from which each transition started, `[N, nv]`.
     pub qvel: Vec<f64>,
-    /// Context of each transition, `[N, C]`: the goal that its reward is for.
+    /// Context that each transition started with, `[N, C]`: for most tasks the goal that its reward is for.
     pub contexts: Vec<f64>,
     /// The episodes, in order; together they cover all rows.
     pub episodes: Vec<CollectedEpisode>,
@@ -210,7 +210,7 @@ fn run(env: &mut dyn Env, policy: &dyn Policy, seed: u64, number: usize, episode
     let mut actor = policy.begin(env.context());
     while rows.len() < most {
         let (observation, (qpos, qvel)) = (env.observation().to_vec(), env.state());
-        let (qpos, qvel) = (qpos.to_vec(), qvel.to_vec());
+        let (qpos, qvel, context) = (qpos.to_vec(), qvel.to_vec(), env.context().to_vec());
         actor.act(&observation, &mut rng, &mut action);
         let step = env.step(&action);
         if !step.reward.is_finite() {
@@ -228,7 +228,7 @@ fn run(env: &mut dyn Env, policy: &dyn Policy, seed: u64, number: usize, episode
             truncated: step.truncated,
             qpos: &qpos,
             qvel: &qvel,
-            context: env.context(),
+            context: &context,
         });
         if step.done() {
             break;

@@ -22,8 +22,9 @@ pub struct EnvSpec {
     pub nq: usize,
     /// Generalised velocities in the simulator's state.
     pub nv: usize,
-    /// Numbers in the context (`C`): what an episode's rewards and terminations depend on besides positions and
-    /// velocities, such as a goal. It is drawn at a reset, stays through the episode, and no observation shows it.
+    /// Numbers in the context (`C`): what the steps of an episode depend on besides positions and velocities, such as a
+    /// goal. It is drawn at a reset and stays through the episode; only FrankaKitchen's changes with each step. No
+    /// observation shows that of the mazes, which rewards and terminations alone depend on.
     pub context_dim: usize,
     /// Steps after which an episode is truncated.
     pub time_limit: usize,
@@ -88,7 +89,7 @@ pub trait Env {
     fn state(&self) -> (&[f64], &[f64]);
 
     /// Starts an episode at a state: the solver's memory is cleared and the time limit counts from here. The context
-    /// stays.
+    /// stays, but for what of it is kept from the last observation (FrankaKitchen).
     ///
     /// # Errors
     /// If the sizes are not `[nq]` and `[nv]`, or a number is not finite.
@@ -99,7 +100,8 @@ pub trait Env {
         &[]
     }
 
-    /// Sets the context of the episode that runs.
+    /// Sets the context of the episode that runs. Where it is a part of the model (Adroit) the solver's memory is cleared,
+    /// and the observation shows it.
     ///
     /// # Errors
     /// If the size is not `[C]`, or a number is not finite.

@@ -1,6 +1,7 @@
 //! What can go wrong, and with what.
 
 use crate::EnvId;
+use crate::assets::ASSETS_VERSION;
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,6 +24,16 @@ pub enum Error {
         /// The task.
         task: EnvId,
         /// MuJoCo's words.
+        why: String,
+    },
+    /// The models of Adroit and FrankaKitchen, which this crate does not have, are missing or not the right ones.
+    #[error(
+        "the models of Adroit and FrankaKitchen: {why}. They are those of gymnasium-robotics {ASSETS_VERSION}: run \
+         `cargo xtask setup --assets`, or set GTA_ASSETS to the folder of that Python package \
+         (`pip install gymnasium-robotics=={ASSETS_VERSION}`)"
+    )]
+    Assets {
+        /// What is wrong with them, and where.
         why: String,
     },
     /// An argument has the wrong size or an impossible value.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::maze::Maze;
 use crate::mujoco::antmaze::AntMaze;
 use crate::mujoco::maze2d::Maze2d;
-use crate::mujoco::{CheetahRun, MujocoEnv, Task, WalkerWalk};
+use crate::mujoco::{CheetahRun, Door, FrankaKitchen, MujocoEnv, Pen, Source, Task, WalkerWalk};
 use crate::{Env, Error, PointMass, Result};
 
 /// A task of this crate: its physics and its reward, both of one version.
@@ -31,6 +31,23 @@ pub enum EnvId {
     CheetahRun,
     /// dm_control's walker-walk, observed by its state.
     WalkerWalk,
+    /// D4RL's Adroit pen, versions 0 and 1, which differ in their data alone. Needs [`assets`](crate::assets).
+    Pen,
+    /// D4RL's Adroit door, versions 0 and 1, which differ in their data alone. Needs [`assets`](crate::assets).
+    Door,
+    /// D4RL's FrankaKitchen, version 0. Needs [`assets`](crate::assets).
+    Kitchen(Kitchen),
+}
+
+/// D4RL's datasets of FrankaKitchen, by which its tasks are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kitchen {
+    /// Microwave, kettle, light switch and slide cabinet, in demonstrations that do all four in this order.
+    Complete,
+    /// The same tasks, in demonstrations that do others too.
+    Partial,
+    /// Microwave, kettle, bottom burner and light switch, which no demonstration does all.
+    Mixed,
 }
 
 /// What Maze2d pays for.
@@ -44,7 +61,7 @@ pub enum MazeReward {
 
 impl EnvId {
     /// Every task.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 20] = [
         Self::HalfCheetah,
         Self::Hopper,
         Self::Walker2d,
@@ -60,6 +77,11 @@ impl EnvId {
         Self::AntMaze(Maze::Large),
         Self::CheetahRun,
         Self::WalkerWalk,
+        Self::Pen,
+        Self::Door,
+        Self::Kitchen(Kitchen::Complete),
+        Self::Kitchen(Kitchen::Partial),
+        Self::Kitchen(Kitchen::Mixed),
     ];
 
     /// The task's name with its version, as Gymnasium or D4RL writes it; dm_control's as Shimmy
@@ -81,6 +103,11 @@ impl EnvId {
             Self::AntMaze(Maze::Large) => "antmaze-large-v2",
             Self::CheetahRun => "dm_control/cheetah-run-v0",
             Self::WalkerWalk => "dm_control/walker-walk-v0",
+            Self::Pen => "pen-v0",
+            Self::Door => "door-v0",
+            Self::Kitchen(Kitchen::Complete) => "kitchen-complete-v0",
+            Self::Kitchen(Kitchen::Partial) => "kitchen-partial-v0",
+            Self::Kitchen(Kitchen::Mixed) => "kitchen-mixed-v0",
         }
     }
 
@@ -91,12 +118,29 @@ impl EnvId {
             Self::PointMass => "closed form",
             Self::Maze2d(..) | Self::AntMaze(_) => "D4RL 89141a6 on MuJoCo 3.17.0",
             Self::CheetahRun | Self::WalkerWalk => "dm_control 1.0.50 on MuJoCo 3.17.0",
+            Self::Pen | Self::Door | Self::Kitchen(_) => {
+                "D4RL 89141a6 on MuJoCo 3.17.0, models of gymnasium-robotics 1.4.2"
+            }
         }
     }
 
-    /// The MuJoCo model that this crate builds for the task, as MJCF text; `None` for tasks without one.
+    /// The MuJoCo model that this crate builds for the task, as MJCF text; `None` for tasks without one, and for those
+    /// whose model is read from files ([`EnvId::needs_assets`]).
     pub fn mjcf(self) -> Option<String> {
-        self.task().map(|task| task.mjcf())
+        match self.task()?.model() {
+            Source::Text(text) => Some(text),
+            Source::Asset(_) => None,
+        }
+    }
+
+    /// Whether the task's model is one of those that [`assets`](crate::assets) finds. Without them the task cannot be made.
+    pub fn needs_assets(self) -> bool {
+        self.task().is_some_and(|task| matches!(task.model(), Source::Asset(_)))
+    }
+
+    /// Whether the task can be made here: its model, where it is one of [`assets`](crate::assets), is found.
+    pub fn is_ready(self) -> bool {
+        !self.needs_assets() || crate::assets().is_ok()
     }
 
     /// The rules of the task, if MuJoCo simulates it.
@@ -109,6 +153,9 @@ impl EnvId {
             Self::AntMaze(maze) => Box::new(AntMaze(maze)),
             Self::CheetahRun => Box::new(CheetahRun),
             Self::WalkerWalk => Box::new(WalkerWalk),
+            Self::Pen => Box::new(Pen),
+            Self::Door => Box::new(Door),
+            Self::Kitchen(data) => Box::new(FrankaKitchen(data)),
             Self::PointMass => return None,
         })
     }
@@ -140,7 +187,7 @@ impl FromStr for EnvId {
     /// Reads a task's name (`HalfCheetah-v4`, `halfcheetah`, `hopper-v2`) or a D4RL dataset's
     /// (`walker2d-medium-replay-v2`, `maze2d-umaze-dense-v1`, `antmaze-large-play-v2`), or dm_control's (`cheetah-run`,
     /// `dm_control/walker-walk-v0`). Case does not matter. Versions with another physics, reward or start are refused:
-    /// Gymnasium's 5, Maze2d's 0, AntMaze's 0 and 1.
+    /// Gymnasium's 5, Maze2d's 0, AntMaze's 0 and 1, gymnasium-robotics' Adroit (`AdroitHandPen-v1`).
     fn from_str(name: &str) -> Result<Self> {
         let lower = name.to_ascii_lowercase();
         let (stem, version) = match lower.rsplit_once("-v") {
@@ -171,6 +218,11 @@ impl FromStr for EnvId {
             ["antmaze", word] | ["antmaze", word, "play" | "diverse"] if version.is_none_or(|v| v == 2) => {
                 maze(word).map(Self::AntMaze)
             }
+            ["pen"] | ["pen", "human" | "cloned" | "expert"] if version.is_none_or(|v| v < 2) => Some(Self::Pen),
+            ["door"] | ["door", "human" | "cloned" | "expert"] if version.is_none_or(|v| v < 2) => Some(Self::Door),
+            ["kitchen", "complete"] if version.is_none_or(|v| v == 0) => Some(Self::Kitchen(Kitchen::Complete)),
+            ["kitchen", "partial"] if version.is_none_or(|v| v == 0) => Some(Self::Kitchen(Kitchen::Partial)),
+            ["kitchen", "mixed"] if version.is_none_or(|v| v == 0) => Some(Self::Kitchen(Kitchen::Mixed)),
             _ => None,
         };
         found.ok_or_else(|| Error::UnknownTask {
@@ -183,7 +235,7 @@ impl FromStr for EnvId {
 /// Builds a task.
 ///
 /// # Errors
-/// If MuJoCo refuses the task's model.
+/// If MuJoCo refuses the task's model, or the task needs [`assets`](crate::assets) and there are none.
 pub fn make(id: EnvId) -> Result<Box<dyn Env + Send>> {
     Ok(match id.task() {
         Some(task) => Box::new(MujocoEnv::new(task)?),
@@ -215,6 +267,13 @@ mod tests {
             ("cheetah_run", EnvId::CheetahRun),
             ("dm_control/walker-walk-v0", EnvId::WalkerWalk),
             ("maze2d_medium_dense-v1", EnvId::Maze2d(Maze::Medium, MazeReward::Dense)),
+            ("pen-human-v1", EnvId::Pen),
+            ("pen-cloned-v0", EnvId::Pen),
+            ("Pen", EnvId::Pen),
+            ("door_expert-v0", EnvId::Door),
+            ("door-v1", EnvId::Door),
+            ("kitchen-partial", EnvId::Kitchen(Kitchen::Partial)),
+            ("kitchen_mixed-v0", EnvId::Kitchen(Kitchen::Mixed)),
         ] {
             assert_eq!(name.parse::<EnvId>().unwrap(), id, "{name}");
         }
@@ -236,6 +295,14 @@ mod tests {
             "D4RL/antmaze/umaze-v1",
             "walker",
             "dm_control/hopper-v0",
+            "pen-v2",
+            "pencil-v0",
+            "door-medium-v0",
+            "hammer-human-v1",
+            "AdroitHandDoor-v1",
+            "FrankaKitchen-v1",
+            "kitchen-v0",
+            "kitchen-mixed-v1",
         ] {
             let error = name.parse::<EnvId>().unwrap_err().to_string();
             assert!(error.contains("HalfCheetah-v4") && error.contains(&format!("{name:?}")), "{error}");

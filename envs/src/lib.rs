@@ -1,8 +1,9 @@
 //! Simulated tasks and physics oracles.
 //!
 //! - [`Env`] is a task: [`make`] builds HalfCheetah, Hopper and Walker2d (Gymnasium's versions 2 to 4), Maze2d and
-//!   AntMaze (D4RL's versions 1 and 2), cheetah-run and walker-walk (dm_control's, observed by their states) on MuJoCo,
-//!   and a point mass with dynamics in closed form.
+//!   AntMaze (D4RL's versions 1 and 2), cheetah-run and walker-walk (dm_control's, observed by their states), Adroit's pen
+//!   and door and FrankaKitchen (D4RL's, with models that [`assets`] finds) on MuJoCo, and a point mass with dynamics in
+//!   closed form.
 //! - [`Oracle`] simulates single transitions, many rows at once on all cores: what truly follows from a state and an
 //!   action, to compare generated data with.
 //! - [`collect`] makes a dataset from [`Policy`]s and [`rollouts`] judges one; [`behaviour`] holds policies to start
@@ -15,6 +16,7 @@
 
 #[cfg(feature = "render")]
 mod animation;
+mod assets;
 pub mod behaviour;
 mod collect;
 mod dynamics;
@@ -36,15 +38,17 @@ mod policy;
 mod render;
 mod rollout;
 mod score;
+mod throughput;
 mod waypoint;
 
 #[cfg(feature = "render")]
 pub use animation::Animation;
+pub use assets::assets;
 pub use collect::{Collect, Collected, CollectedEpisode, collect};
 pub use env::{Env, EnvSpec, Rng, Step};
 pub use episodic::Episodic;
 pub use error::{Error, Result};
-pub use id::{EnvId, MazeReward, make};
+pub use id::{EnvId, Kitchen, MazeReward, make};
 pub use maze::{Maze, Tile};
 pub use maze_data::{AntMazeCollect, Maze2dCollect, MazeData, collect_antmaze, collect_maze2d};
 pub use mlp::MlpPolicy;
@@ -60,4 +64,5 @@ pub use rollout::{
     EpisodeOutcome, Situations, rollouts, rollouts_batched, rollouts_batched_in, rollouts_in, start_seed,
 };
 pub use score::ReferenceReturns;
+pub use throughput::throughput;
 pub use waypoint::WaypointController;

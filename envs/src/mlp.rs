@@ -68,6 +68,11 @@ impl MlpPolicy {
         let file = Tensors::new(bytes).map_err(&fail)?;
         file.policy().map_err(fail)
     }
+
+    /// The policy that does what this one does on average, before actions are squashed and cut.
+    pub fn without_noise(&self) -> Self {
+        Self { log_std: LogStd::Deterministic, ..self.clone() }
+    }
 }
 
 /// An opened file. Its errors are the reasons that [`Error::Policy`] gives.
@@ -251,6 +256,7 @@ mod tests {
             let mean = draws.iter().sum::<f64>() / 4000.0;
             let deviation = (draws.iter().map(|d| d * d).sum::<f64>() / 4000.0).sqrt();
             assert!(mean.abs() < 0.01 && (deviation - 0.1).abs() < 0.01, "{mean} {deviation}");
+            assert!((action(&policy.without_noise(), [-1.0, 3.0], 7) - 0.05).abs() < 1e-6);
         }
     }
 

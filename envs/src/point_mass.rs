@@ -3,7 +3,7 @@
 use rand::RngExt;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::dynamics::{Dynamics, Outcome};
+use crate::dynamics::{Dynamics, Outcome, Shown, State};
 use crate::env::check_state;
 use crate::{Env, EnvId, EnvSpec, Result, Rng, Step};
 
@@ -131,19 +131,16 @@ impl Dynamics for PointMassDynamics {
         &self.0
     }
 
-    fn rebuild(&self, observation: &[f32], qpos: &mut [f64], qvel: &mut [f64]) -> bool {
-        qpos.iter_mut().chain(qvel).zip(observation).for_each(|(s, &o)| *s = f64::from(o));
+    fn rebuild(&mut self, shown: &Shown<'_>, state: &mut State) -> bool {
+        let State { qpos, qvel, .. } = state;
+        qpos.iter_mut().chain(qvel).zip(shown.observation).for_each(|(s, &o)| *s = f64::from(o));
         true
     }
 
-    fn advance(
-        &mut self,
-        qpos: &[f64],
-        qvel: &[f64],
-        _: Option<&[f64]>,
-        action: &[f32],
-        next: &mut [f64],
-    ) -> Option<Outcome> {
+    fn infer_context(&mut self, _: Option<&[f32]>, _: &mut State) {}
+
+    fn advance(&mut self, state: &mut State, action: &[f32], next: &mut [f64]) -> Option<Outcome> {
+        let State { qpos, qvel, .. } = state;
         let (state, outcome) = PointMass::transition(&[qpos[0], qpos[1], qvel[0], qvel[1]], action)?;
         next.copy_from_slice(&state);
         Some(outcome)

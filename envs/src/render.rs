@@ -2,15 +2,14 @@
 
 use std::io::BufWriter;
 use std::path::Path;
-use std::sync::Arc;
 
 use mujoco_rs::renderer::MjRenderer;
+use mujoco_rs::wrappers::MjtObjBase;
 use mujoco_rs::wrappers::mj_visualization::MjvCamera;
-use mujoco_rs::wrappers::{MjData, MjModel, MjtObjBase};
 
-use crate::env::check_state;
+use crate::env::{check_context, check_state};
 use crate::error::check_len;
-use crate::mujoco::{CAMERA, FRAME_HEIGHT, FRAME_WIDTH, model};
+use crate::mujoco::{FRAME_HEIGHT, FRAME_WIDTH, Simulation, Task};
 use crate::{Env, EnvId, EnvSpec, Error, Result, make};
 
 /// Largest width and height of a frame.
@@ -41,13 +40,14 @@ impl Frame {
     }
 }
 
-/// Draws states of a MuJoCo task, with a camera that follows the torso.
+/// Draws states of a MuJoCo task, with a camera that follows the torso; mazes, hands and kitchens are seen from one place.
 ///
 /// It holds a graphics context of the thread that made it.
 pub struct Renderer {
     spec: EnvSpec,
     renderer: MjRenderer,
-    data: MjData<Arc<MjModel>>,
+    task: Box<dyn Task>,
+    simulation: Simulation,
     size: [usize; 2],
 }
 
@@ -55,7 +55,7 @@ impl Renderer {
     /// A renderer for frames of `width` by `height` pixels, at most 1280 by 960.
     ///
     /// # Errors
-    /// If the size is zero or too large, the task has no model to draw, or no EGL device is found (on Debian:
+    /// If the size is zero or too large, the task has no model to draw, the model is not there, or no EGL device is found (on Debian:
     /// packages `libegl1`, `libegl-mesa0` and `libgl1-mesa-dri` bring one that needs no graphics card).
     pub fn new(id: EnvId, width: usize, height: usize) -> Result<Self> {
         let fail = |why: String| Error::Render { task: id, why };
@@ -64,37 +64,40 @@ impl Renderer {
             let [w, h] = LARGEST;
             return Err(fail(format!("frames of {width} by {height} pixels are not between 1 by 1 and {w} by {h}")));
         }
-        let model = model(&*task)?;
-        let camera = model.name_to_id(MjtObjBase::mjOBJ_CAMERA, CAMERA).expect("every figure has the camera");
+        let simulation = Simulation::new(&*task)?;
+        let model = simulation.compiled();
+        let camera = model
+            .name_to_id(MjtObjBase::mjOBJ_CAMERA, task.camera())
+            .ok_or_else(|| fail(format!("its model has no camera {}", task.camera())))?;
         let renderer = MjRenderer::builder()
             .width(width as u32)
             .height(height as u32)
             .camera(MjvCamera::new_fixed(camera))
             .build(&model)
             .map_err(|error| fail(error.to_string()))?;
-        let data = MjData::try_new(model).map_err(|error| fail(error.to_string()))?;
-        Ok(Self { spec: make(id)?.spec().clone(), renderer, data, size: [width, height] })
+        Ok(Self { spec: make(id)?.spec().clone(), renderer, task, simulation, size: [width, height] })
     }
 
     /// Draws the current state of `env`.
     ///
     /// # Errors
-    /// As [`Renderer::state`].
+    /// As [`Renderer::state`], or if `env` has not the context of this task.
     pub fn env(&mut self, env: &dyn Env) -> Result<Frame> {
+        check_context(&self.spec, env.context())?;
+        self.task.install(&mut self.simulation, env.context());
         self.state(env.state().0)
     }
 
-    /// Draws the state at positions `qpos`, `[nq]`; velocities are not seen.
+    /// Draws the state at positions `qpos`, `[nq]`; velocities are not seen. Target and door of Adroit are where those of
+    /// the last [`Renderer::env`] were.
     ///
     /// # Errors
     /// If the size is not `[nq]`, a number is not finite, or the graphics driver fails.
     pub fn state(&mut self, qpos: &[f64]) -> Result<Frame> {
         check_len("qpos", qpos.len(), self.spec.nq)?;
         check_state(&self.spec, qpos, &vec![0.0; self.spec.nv])?;
-        self.data.qpos_mut().copy_from_slice(qpos);
-        self.data.forward();
         let fail = |error: &dyn std::fmt::Display| Error::Render { task: self.spec.id, why: error.to_string() };
-        self.renderer.sync_data(&mut self.data).map_err(|error| fail(&error))?;
+        self.renderer.sync_data(self.simulation.drawn(qpos)).map_err(|error| fail(&error))?;
         self.renderer.render().map_err(|error| fail(&error))?;
         let rgb = self.renderer.rgb_flat().expect("colours are switched on").to_vec();
         let [width, height] = self.size;
@@ -172,6 +175,27 @@ mod tests {
                 // Drivers round otherwise, most of all at edges.
                 assert!(off(1) < ours.len() / 10 && off(4) < ours.len() / 100, "{id}, step {step}");
             }
+        }
+    }
+
+    #[test]
+    fn hands_and_kitchens_are_drawn() {
+        for id in [EnvId::Pen, EnvId::Door, EnvId::Kitchen(crate::Kitchen::Complete)] {
+            if !crate::assets::found() {
+                return;
+            }
+            let mut renderer = match Renderer::new(id, 64, 48) {
+                Ok(renderer) => renderer,
+                Err(Error::Render { why, .. }) => return assert!(!why.is_empty()),
+                Err(other) => panic!("{other}"),
+            };
+            let mut env = make(id).unwrap();
+            env.reset(1);
+            let first = renderer.env(&*env).unwrap();
+            assert_eq!(first, renderer.env(&*env).unwrap(), "{id}");
+            env.reset(2);
+            let same = first == renderer.env(&*env).unwrap();
+            assert_eq!(same, matches!(id, EnvId::Kitchen(_)), "{id}: targets and doors are seen where they are");
         }
     }
 

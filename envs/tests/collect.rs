@@ -89,7 +89,7 @@ fn every_task_is_truncated_at_its_time_limit_and_again_after_a_reset() {
 
 #[test]
 fn a_seed_gives_an_episode_and_a_state_continues_it() {
-    for id in EnvId::ALL {
+    for id in EnvId::ALL.into_iter().filter(|id| id.is_ready()) {
         let (mut a, mut b) = (make(id).unwrap(), make(id).unwrap());
         let action = vec![0.4; a.spec().action_dim];
         b.reset(1);
@@ -101,9 +101,12 @@ fn a_seed_gives_an_episode_and_a_state_continues_it() {
         let (qpos, qvel) = (qpos.to_vec(), qvel.to_vec());
         b.set_state(&qpos, &qvel).unwrap();
         b.set_context(a.context()).unwrap();
-        assert_eq!(a.observation(), b.observation());
+        // Noise of sensors goes on where it was.
+        let noisy = matches!(id, EnvId::Kitchen(_));
+        assert!(noisy || a.observation() == b.observation(), "{id}");
         assert_eq!(a.step(&action), b.step(&action), "{id}");
-        assert_eq!(a.observation(), b.observation(), "{id}");
+        assert_eq!(a.state(), b.state(), "{id}");
+        assert!(noisy || a.observation() == b.observation(), "{id}");
         assert!(b.set_state(&qpos[1..], &qvel).is_err());
         let context = vec![f64::NAN; a.spec().context_dim];
         assert!(b.set_context(&[a.context(), &[0.0]].concat()).is_err());

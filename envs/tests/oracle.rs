@@ -1,6 +1,8 @@
 //! The oracle as a whole: threads, rows without an answer, closed-form dynamics, and inputs of any kind.
 
-use envs::{Answers, EnvId, Maze, MazeReward, Oracle, PointMass, Queries, Rng, StatesRef, UniformPolicy, collect};
+use envs::{
+    Answers, EnvId, Kitchen, Maze, MazeReward, Oracle, PointMass, Queries, Rng, StatesRef, UniformPolicy, collect, make,
+};
 use proptest::prelude::*;
 use rand::RngExt;
 use rand_chacha::rand_core::SeedableRng;
@@ -10,6 +12,13 @@ fn random_queries(oracle: &Oracle, rows: usize, seed: u64) -> (Vec<f32>, Vec<f32
     let mut column =
         |width: usize, scale: f32| -> Vec<f32> { (0..rows * width).map(|_| rng.random_range(-scale..scale)).collect() };
     let (mut observations, actions) = (column(oracle.spec().obs_dim, 0.5), column(oracle.spec().action_dim, 1.0));
+    // Where one body is inside of another most rows are unstable: these stay near the start.
+    if oracle.spec().id.needs_assets() {
+        let start = make(oracle.spec().id).unwrap().observation().to_vec();
+        for row in observations.chunks_exact_mut(start.len()) {
+            row.iter_mut().zip(&start).for_each(|(o, &first)| *o = first as f32 + 0.02 * *o);
+        }
+    }
     // Where these are observed, orientations are to be some.
     for row in observations.chunks_exact_mut(oracle.spec().obs_dim) {
         match oracle.spec().id {
@@ -19,6 +28,17 @@ fn random_queries(oracle: &Oracle, rows: usize, seed: u64) -> (Vec<f32>, Vec<f32
         }
     }
     (observations, actions)
+}
+
+/// Every task that can be made here.
+fn tasks() -> Vec<EnvId> {
+    let ready = |id: &EnvId| {
+        id.is_ready() || {
+            println!("left out: {id}, which has no model here");
+            false
+        }
+    };
+    EnvId::ALL.into_iter().filter(ready).collect()
 }
 
 /// Whether two answers are the same bit for bit; NaN equals NaN.
@@ -31,7 +51,7 @@ fn same(a: &Answers, b: &Answers) -> bool {
 
 #[test]
 fn answers_do_not_depend_on_threads_order_or_what_came_before() {
-    for id in EnvId::ALL {
+    for id in tasks() {
         let (one, four) = (Oracle::new(id, Some(1)).unwrap(), Oracle::new(id, Some(4)).unwrap());
         let (o, a) = (one.spec().obs_dim, one.spec().action_dim);
         let (mut observations, mut actions) = random_queries(&one, 300, 1);
@@ -39,15 +59,16 @@ fn answers_do_not_depend_on_threads_order_or_what_came_before() {
         actions[5 * a] = f32::NAN;
         observations[9 * o + 1] = f32::INFINITY;
         observations[70 * o..71 * o].fill(3e9);
-        let queries = Queries { observations: &observations, actions: &actions, states: None, contexts: None };
+        // For those that need an observation before: nothing moved.
+        let previous = Some(&observations[..]);
+        let queries = Queries { observations: &observations, previous, actions: &actions, ..Queries::default() };
         let expected = one.step_from(&queries).unwrap();
         assert!(same(&expected, &four.step_from(&queries).unwrap()), "{id}");
         assert!(same(&expected, &one.step_from(&queries).unwrap()), "{id}, again");
         for row in (0..300).rev().step_by(7).chain([6, 10, 71]) {
-            let (observation, action) = (&observations[row * o..][..o], &actions[row * a..][..a]);
-            let alone = one
-                .step_from(&Queries { observations: observation, actions: action, states: None, contexts: None })
-                .unwrap();
+            let (observations, actions) = (&observations[row * o..][..o], &actions[row * a..][..a]);
+            let queries = Queries { observations, previous: Some(observations), actions, ..Queries::default() };
+            let alone = one.step_from(&queries).unwrap();
             let together = &expected.next_observations[row * o..][..o];
             assert!(
                 alone.next_observations.iter().zip(together).all(|(x, y)| x.to_bits() == y.to_bits()),
@@ -71,7 +92,7 @@ fn the_forward_position_changes_nothing_but_itself() {
         (qpos[0], qpos[nq]) = (0.0, 64.0);
         let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
         let answers = oracle
-            .step_from(&Queries { observations: &[], actions: &vec![0.3; 2 * a], states, contexts: None })
+            .step_from(&Queries { observations: &[], actions: &vec![0.3; 2 * a], states, ..Queries::default() })
             .unwrap();
         let (first, second) = answers.next_observations.split_at(oracle.spec().obs_dim);
         assert!(first.iter().zip(second).all(|(x, y)| (x - y).abs() < 1e-9), "{id}");
@@ -91,7 +112,7 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
         observations[4 * o + nq - 1] = 9.999;
         observations[5 * o + nq - 1] = 9.89;
         let answers = oracle
-            .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None })
+            .step_from(&Queries { observations: &observations, actions: &actions, ..Queries::default() })
             .unwrap();
         assert_eq!(answers.unrebuilt_rows(), if bounded { 3 } else { 0 }, "{id}");
         assert_eq!([1, 3, 4].map(|row| answers.known(row)), [!bounded; 3]);
@@ -101,7 +122,7 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
         let (qpos, qvel) = (vec![0.0; 6 * nq], vec![12.0; 6 * nv]);
         let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
         let answers = oracle
-            .step_from(&Queries { observations: &[], actions: &actions[..6 * a], states, contexts: None })
+            .step_from(&Queries { observations: &[], actions: &actions[..6 * a], states, ..Queries::default() })
             .unwrap();
         assert_eq!((answers.unrebuilt_rows(), answers.diverged_rows()), (0, 0));
     }
@@ -111,9 +132,8 @@ fn velocities_at_the_bound_cannot_be_rebuilt_but_given_states_can() {
 fn the_point_mass_is_answered_by_its_equations() {
     let oracle = Oracle::new(EnvId::PointMass, Some(3)).unwrap();
     let (observations, actions) = random_queries(&oracle, 1000, 3);
-    let answers = oracle
-        .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None })
-        .unwrap();
+    let answers =
+        oracle.step_from(&Queries { observations: &observations, actions: &actions, ..Queries::default() }).unwrap();
     for row in 0..1000 {
         let [x, y, vx, vy] = *observations[row * 4..][..4].as_array().unwrap();
         let mut squares = 0.0;
@@ -132,7 +152,7 @@ fn the_point_mass_is_answered_by_its_equations() {
 
 #[test]
 fn what_a_policy_did_is_what_the_oracle_says() {
-    for id in EnvId::ALL {
+    for id in tasks() {
         let oracle = Oracle::new(id, Some(2)).unwrap();
         let spec = oracle.spec().clone();
         let policy = UniformPolicy { obs_dim: spec.obs_dim, action_dim: spec.action_dim };
@@ -140,10 +160,23 @@ fn what_a_policy_did_is_what_the_oracle_says() {
         let data = collect(&plan, &[&policy], &|_| {}).unwrap();
         let states = Some(StatesRef { qpos: &data.qpos, qvel: &data.qvel });
         let contexts = Some(&data.contexts[..]);
-        let queries = Queries { observations: &data.observations, actions: &data.actions, states, contexts };
+        let queries = Queries {
+            observations: &data.observations,
+            actions: &data.actions,
+            states,
+            contexts,
+            ..Queries::default()
+        };
         let answers = oracle.step_from(&queries).unwrap();
+        // Oracles do not know the solver's first guess, which matters to a hand's contacts, and have no noise; that of
+        // FrankaKitchen is 0.01 at most.
+        let bound = match id {
+            EnvId::Kitchen(_) => 0.01 + 1e-4,
+            _ if id.needs_assets() => 1e-4,
+            _ => 1e-5,
+        };
         for (ours, seen) in answers.next_observations.iter().zip(&data.next_observations) {
-            assert!((ours - f64::from(*seen)).abs() < 1e-5 * ours.abs().max(1.0), "{id}: {ours} {seen}");
+            assert!((ours - f64::from(*seen)).abs() < bound * ours.abs().max(1.0), "{id}: {ours} {seen}");
         }
         assert!(answers.rewards.iter().zip(&data.rewards).all(|(x, &y)| (x - f64::from(y)).abs() < 1e-4), "{id}");
         assert_eq!(answers.terminated, data.terminated, "{id}");
@@ -154,7 +187,7 @@ fn what_a_policy_did_is_what_the_oracle_says() {
 fn columns_of_the_wrong_size_are_errors_and_no_rows_are_none() {
     let oracle = Oracle::new(EnvId::Hopper, Some(1)).unwrap();
     let ask = |observations: &[f32], actions: &[f32], states: Option<StatesRef<'_>>| {
-        oracle.step_from(&Queries { observations, actions, states, contexts: None })
+        oracle.step_from(&Queries { observations, actions, states, ..Queries::default() })
     };
     assert!(ask(&[], &[], None).unwrap().is_empty());
     for (result, what) in [
@@ -167,7 +200,13 @@ fn columns_of_the_wrong_size_are_errors_and_no_rows_are_none() {
         assert!(error.contains(what), "{error}");
     }
     assert!(Oracle::new(EnvId::Hopper, Some(0)).is_err());
-    let queries = Queries { observations: &[0.0; 22], actions: &[0.0; 6], states: None, contexts: Some(&[0.0; 3]) };
+    let queries = Queries {
+        observations: &[0.0; 22],
+        actions: &[0.0; 6],
+        states: None,
+        contexts: Some(&[0.0; 3]),
+        ..Queries::default()
+    };
     let error = oracle.step_from(&queries).unwrap_err().to_string();
     assert!(error.contains("oracle contexts: expected 0 numbers, got 3"), "{error}");
 }
@@ -183,7 +222,13 @@ fn a_context_decides_on_reward_and_end_but_not_on_the_motion() {
         let contexts: Vec<f64> = place(0).chain(place(1)).chain([9.0, f64::NAN]).collect();
         let ask = |contexts| {
             oracle
-                .step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts })
+                .step_from(&Queries {
+                    observations: &observations,
+                    actions: &actions,
+                    states: None,
+                    contexts,
+                    ..Queries::default()
+                })
                 .unwrap()
         };
         let (usual, given) = (ask(None), ask(Some(&contexts[..])));
@@ -201,9 +246,43 @@ fn numbers_that_show_no_orientation_have_no_answer() {
         let oracle = Oracle::new(id, Some(1)).unwrap();
         let (mut observations, actions) = random_queries(&oracle, 2, 9);
         observations[first].fill(0.01);
-        let queries = Queries { observations: &observations, actions: &actions, states: None, contexts: None };
+        let queries = Queries { observations: &observations, actions: &actions, ..Queries::default() };
         let answers = oracle.step_from(&queries).unwrap();
         assert_eq!(answers.rebuilt, [false, true], "{id}");
+    }
+}
+
+#[test]
+fn tasks_that_hide_velocities_need_an_observation_before_or_a_state() {
+    for id in [EnvId::Pen, EnvId::Door, EnvId::Kitchen(Kitchen::Partial)].into_iter().filter(|id| id.is_ready()) {
+        let oracle = Oracle::new(id, Some(1)).unwrap();
+        let (o, c) = (oracle.spec().obs_dim, oracle.spec().context_dim);
+        let (observations, actions) = random_queries(&oracle, 3, 5);
+        let ask = |previous, contexts| {
+            let queries =
+                Queries { observations: &observations, previous, actions: &actions, contexts, ..Queries::default() };
+            oracle.step_from(&queries).unwrap()
+        };
+        assert_eq!(ask(None, None).rebuilt, [false; 3], "{id}");
+        let mut previous = observations.clone();
+        previous[o..2 * o].fill(f32::NAN);
+        let usual = ask(Some(&previous), None);
+        assert_eq!(usual.rebuilt, [true, false, true], "{id}");
+        // A context that is given counts.
+        let mut contexts = make(id).unwrap().context().repeat(3);
+        contexts[0] += 0.05;
+        contexts[2 * c] = f64::NAN;
+        let given = ask(Some(&observations), Some(&contexts));
+        assert_eq!(given.rebuilt, [true, true, false], "{id}");
+        assert_ne!(given.next_observations[..o], usual.next_observations[..o], "{id}");
+        // Orientations that are none.
+        if id != EnvId::Door {
+            assert_eq!(ask(Some(&vec![0.0; 3 * o]), None).unrebuilt_rows(), 3, "{id}");
+        }
+        let short =
+            Queries { observations: &observations, previous: Some(&[0.0; 3]), actions: &actions, ..Queries::default() };
+        let error = oracle.step_from(&short).unwrap_err().to_string();
+        assert!(error.contains("oracle previous observations"), "{error}");
     }
 }
 
@@ -222,8 +301,8 @@ proptest! {
     /// Whatever is asked, known answers are finite, others are NaN, and the row after is not touched.
     #[test]
     fn any_numbers_are_survived(
-        id in prop::sample::select(EnvId::ALL.to_vec()),
-        numbers in prop::collection::vec(wild(), 37),
+        id in prop::sample::select(tasks()),
+        numbers in prop::collection::vec(wild(), 70),
     ) {
         let oracle = Oracle::new(id, Some(1)).unwrap();
         let (o, a) = (oracle.spec().obs_dim, oracle.spec().action_dim);
@@ -231,12 +310,16 @@ proptest! {
         observations.extend(std::iter::repeat_n(0.5, o));
         let mut actions = numbers[o..o + a].to_vec();
         actions.extend(std::iter::repeat_n(0.5, a));
-        let answers =
-            oracle.step_from(&Queries { observations: &observations, actions: &actions, states: None, contexts: None }).unwrap();
+        // Nothing moved before, for tasks that need to know.
+        let previous = Some(&observations[..]);
+        let queries = Queries { observations: &observations, previous, actions: &actions, ..Queries::default() };
+        let answers = oracle.step_from(&queries).unwrap();
         let finite = answers.next_observations[..o].iter().all(|v| v.is_finite()) && answers.rewards[0].is_finite();
         prop_assert_eq!(finite, answers.known(0));
-        let calm = Queries { observations: &observations[o..], actions: &actions[a..], states: None, contexts: None };
+        let calm = &observations[o..];
+        let calm = Queries { observations: calm, previous: Some(calm), actions: &actions[a..], ..Queries::default() };
         let alone = oracle.step_from(&calm).unwrap();
-        prop_assert_eq!(&answers.next_observations[o..], &alone.next_observations[..]);
+        let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        prop_assert_eq!(bits(&answers.next_observations[o..]), bits(&alone.next_observations));
     }
 }

@@ -64,7 +64,7 @@ impl<E: envs::Env> ToGymnasium<E> {
         self.task.observation().iter().map(|&number| number as f32).collect()
     }
 
-    /// The forward position, which MuJoCo's tasks observe nowhere.
+    /// The forward position, which MuJoCo's tasks observe nowhere; hands and kitchens have none.
     fn position(&self) -> Option<f64> {
         self.task.spec().id.mjcf().is_some().then(|| self.task.state().0[0])
     }

@@ -199,7 +199,7 @@ fn oracle(criterion: &mut Criterion) {
         let observations = normal("observations", STATES * spec.obs_dim, 0.1);
         let actions: Vec<f32> = normal("actions", STATES * spec.action_dim, 0.5).iter().map(|a| a.tanh()).collect();
         let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
-        let queries = Queries { observations: &observations, actions: &actions, states, contexts: None };
+        let queries = Queries { observations: &observations, actions: &actions, states, ..Queries::default() };
         bencher.iter(|| oracle.step_from(&queries).expect("the states are finite"));
     });
     group.finish();

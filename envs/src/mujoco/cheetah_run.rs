@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 
 use super::dmc::{self, Fall, tolerance};
 use super::figure::CAMERA;
-use super::simulation::Simulation;
+use super::simulation::{Simulation, Source};
 use super::task::Task;
-use crate::dynamics::Outcome;
+use crate::dynamics::{Outcome, Shown, State};
 use crate::{EnvId, Rng};
 
 /// Speed in m/s from which the reward is 1.
@@ -159,10 +159,10 @@ impl Task for CheetahRun {
         EnvId::CheetahRun
     }
 
-    fn mjcf(&self) -> String {
+    fn model(&self) -> Source {
         let mut out = String::new();
         write(&mut out).expect("writing to a string does not fail");
-        out
+        Source::Text(out)
     }
 
     fn frame_skip(&self) -> usize {
@@ -205,7 +205,8 @@ impl Task for CheetahRun {
     }
 
     /// Every forward position gives the same step: zero is taken.
-    fn rebuild(&self, observation: &[f32], qpos: &mut [f64], qvel: &mut [f64]) -> bool {
+    fn rebuild(&self, shown: &Shown<'_>, state: &mut State, _: &mut Simulation) -> bool {
+        let (observation, State { qpos, qvel, .. }) = (shown.observation, state);
         qpos[0] = 0.0;
         qpos[1..].iter_mut().chain(qvel).zip(observation).for_each(|(s, &o)| *s = f64::from(o));
         true

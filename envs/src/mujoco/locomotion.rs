@@ -4,9 +4,9 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::figure::Figure;
-use super::simulation::Simulation;
+use super::simulation::{Simulation, Source};
 use super::task::Task;
-use crate::dynamics::Outcome;
+use crate::dynamics::{Outcome, Shown, State};
 use crate::{EnvId, Rng};
 
 /// A speed below this share of the limit was not clipped. Generated and noised ones fall a little below what they were copied
@@ -61,8 +61,8 @@ impl Task for Locomotion {
         self.id
     }
 
-    fn mjcf(&self) -> String {
-        self.figure.mjcf()
+    fn model(&self) -> Source {
+        Source::Text(self.figure.mjcf())
     }
 
     fn frame_skip(&self) -> usize {
@@ -115,7 +115,8 @@ impl Task for Locomotion {
 
     /// The forward position is not observed, but every one gives the same step: zero is taken. A velocity at the
     /// bound that observations are cut to may have been anything beyond it: such a state is unknown.
-    fn rebuild(&self, observation: &[f32], qpos: &mut [f64], qvel: &mut [f64]) -> bool {
+    fn rebuild(&self, shown: &Shown<'_>, state: &mut State, _: &mut Simulation) -> bool {
+        let (observation, State { qpos, qvel, .. }) = (shown.observation, state);
         let (positions, velocities) = observation.split_at(qpos.len() - 1);
         qpos[0] = 0.0;
         qpos[1..].iter_mut().zip(positions).for_each(|(q, &o)| *q = f64::from(o));

@@ -12,9 +12,9 @@ use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
 use super::figure::CAMERA;
-use super::simulation::Simulation;
+use super::simulation::{Simulation, Source};
 use super::task::Task;
-use crate::dynamics::Outcome;
+use crate::dynamics::{Outcome, Shown, State};
 use crate::maze::Maze;
 use crate::{EnvId, MazeReward, Rng};
 
@@ -65,7 +65,7 @@ impl Task for Maze2d {
         EnvId::Maze2d(self.maze, self.reward)
     }
 
-    fn mjcf(&self) -> String {
+    fn model(&self) -> Source {
         let mut out = String::from(
             r#"<mujoco model="maze2d">
 <compiler angle="radian" inertiafromgeom="true"/>
@@ -107,7 +107,7 @@ impl Task for Maze2d {
             writeln!(out, "</actuator>\n</mujoco>")
         };
         write().expect("writing to a string does not fail");
-        out
+        Source::Text(out)
     }
 
     fn frame_skip(&self) -> usize {
@@ -153,7 +153,8 @@ impl Task for Maze2d {
         velocity.copy_from_slice(simulation.qvel());
     }
 
-    fn rebuild(&self, observation: &[f32], qpos: &mut [f64], qvel: &mut [f64]) -> bool {
+    fn rebuild(&self, shown: &Shown<'_>, state: &mut State, _: &mut Simulation) -> bool {
+        let (observation, State { qpos, qvel, .. }) = (shown.observation, state);
         qpos.iter_mut().chain(qvel).zip(observation).for_each(|(s, &o)| *s = f64::from(o));
         true
     }

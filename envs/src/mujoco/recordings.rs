@@ -101,7 +101,7 @@ fn oracle_agrees(task: &'static Locomotion) {
     let oracle = Oracle::new(task.id, None).unwrap();
     let o = oracle.spec().obs_dim;
     let states = StatesRef { qpos: &recording.qpos, qvel: &recording.qvel };
-    let queries = Queries { observations: &[], actions: &recording.action, states: Some(states), contexts: None };
+    let queries = Queries { observations: &[], actions: &recording.action, states: Some(states), ..Queries::default() };
     let answers = oracle.step_from(&queries).unwrap();
     assert_eq!((answers.unrebuilt_rows(), answers.diverged_rows()), (0, 0));
     let mut largest: f64 = 0.0;
@@ -117,12 +117,8 @@ fn oracle_agrees(task: &'static Locomotion) {
     let observations: Vec<f32> = recording.observation.iter().map(|&v| v as f32).collect();
     let rows = recording.reward.len() - 1;
     let a = oracle.spec().action_dim;
-    let queries = Queries {
-        observations: &observations[..rows * o],
-        actions: &recording.action[a..],
-        states: None,
-        contexts: None,
-    };
+    let queries =
+        Queries { observations: &observations[..rows * o], actions: &recording.action[a..], ..Queries::default() };
     let answers = oracle.step_from(&queries).unwrap();
     let mut known = 0;
     for i in (0..rows).filter(|&i| answers.known(i) && !recording.first.contains(&(i as i64 + 1))) {

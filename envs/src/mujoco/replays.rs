@@ -1,7 +1,7 @@
 //! Our physics against that of D4RL and dm_control, on recordings of the originals with MuJoCo 3.17.0.
 //!
 //! Parts of the recordings lie in `tests/fixtures/replays`, put there by `tests/fixtures/trim_replays.py`. Where all of
-//! them lie beside the repository, all are replayed.
+//! them lie beside the repository, all are replayed. `replays_assets.rs` has the tasks whose models are read from files.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -14,33 +14,35 @@ use crate::{Env, EnvId, Maze, MazeReward, Oracle, Queries, StatesRef};
 
 /// Episodes replay to the last bit on the machine they were recorded on; a mathematical library that rounds otherwise
 /// stays far below this.
-const TOLERANCE: f64 = 1e-9;
+pub(super) const TOLERANCE: f64 = 1e-9;
 
 /// One recorded episode of `T` steps.
-struct Episode {
-    qpos: Vec<f64>,
-    qvel: Vec<f64>,
-    observations: Vec<f64>,
-    actions: Vec<f32>,
-    rewards: Vec<f64>,
-    terminated: Vec<bool>,
-    goal: Vec<f64>,
+pub(super) struct Episode {
+    pub qpos: Vec<f64>,
+    pub qvel: Vec<f64>,
+    pub observations: Vec<f64>,
+    pub actions: Vec<f32>,
+    pub rewards: Vec<f64>,
+    pub terminated: Vec<bool>,
+    pub context: Vec<f64>,
     /// The solver's first guesses, for as many rows as were kept.
-    guesses: Vec<f64>,
+    pub guesses: Vec<f64>,
+    /// What was written to MuJoCo, where it was kept.
+    pub controls: Vec<f64>,
 }
 
-fn files(name: &str) -> Vec<PathBuf> {
+pub(super) fn files(name: &str) -> Vec<PathBuf> {
     let root = env!("CARGO_MANIFEST_DIR");
     let all =
         [format!("{root}/tests/fixtures/replays/{name}.npz"), format!("{root}/../../shared/golden/envs/{name}.npz")];
     all.into_iter().map(PathBuf::from).filter(|path| path.exists()).collect()
 }
 
-fn column<T: npyz::Deserialize>(archive: &mut NpzArchive<BufReader<File>>, name: &str) -> Option<Vec<T>> {
+pub(super) fn column<T: npyz::Deserialize>(archive: &mut NpzArchive<BufReader<File>>, name: &str) -> Option<Vec<T>> {
     archive.by_name(name).unwrap().map(|array| array.into_vec().unwrap())
 }
 
-fn episodes(path: &PathBuf) -> Vec<Episode> {
+pub(super) fn episodes(path: &PathBuf) -> Vec<Episode> {
     let mut archive = NpzArchive::open(path).unwrap();
     let mut episodes = Vec::new();
     for number in 0.. {
@@ -55,7 +57,11 @@ fn episodes(path: &PathBuf) -> Vec<Episode> {
         };
         episodes.push(Episode {
             observations: numbers("observations").unwrap_or_else(both),
-            goal: numbers("init_goal").unwrap_or_default(),
+            context: ["init_goal", "init_desired_orien", "init_door_body_pos"]
+                .into_iter()
+                .find_map(&mut numbers)
+                .unwrap_or_default(),
+            controls: numbers("ctrl").unwrap_or_default(),
             guesses: numbers("qacc_warmstart").unwrap_or_default(),
             terminated: column(&mut archive, &format!("ep{number}_terminated")).unwrap_or(vec![false; rewards.len()]),
             actions: actions.iter().map(|&a| a as f32).collect(),
@@ -68,18 +74,18 @@ fn episodes(path: &PathBuf) -> Vec<Episode> {
     episodes
 }
 
-fn row(values: &[f64], index: usize, width: usize) -> &[f64] {
+pub(super) fn row(values: &[f64], index: usize, width: usize) -> &[f64] {
     &values[index * width..][..width]
 }
 
 /// The largest difference, relative to numbers above one.
-fn difference(ours: &[f64], theirs: &[f64]) -> f64 {
+pub(super) fn difference(ours: &[f64], theirs: &[f64]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     ours.iter().zip(theirs).map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f64::max)
 }
 
 /// Whole episodes from their first state and the actions alone.
-fn replays(id: EnvId, name: &str) {
+pub(super) fn replays(id: EnvId, name: &str) {
     let files = files(name);
     assert!(!files.is_empty(), "no recording {name}");
     for path in files {
@@ -87,7 +93,7 @@ fn replays(id: EnvId, name: &str) {
             let mut env = MujocoEnv::new(id.task().unwrap()).unwrap();
             let spec = env.spec().clone();
             env.set_state(row(&episode.qpos, 0, spec.nq), row(&episode.qvel, 0, spec.nv)).unwrap();
-            env.set_context(&episode.goal).unwrap();
+            env.set_context(&episode.context).unwrap();
             if let Some(guess) = episode.guesses.get(..spec.nv) {
                 env.guess(guess);
             }
@@ -116,7 +122,7 @@ fn oracle_agrees(id: EnvId, name: &str, bound: f64) {
         for episode in episodes(&path) {
             let rows = episode.rewards.len();
             let states = StatesRef { qpos: &episode.qpos[..rows * spec.nq], qvel: &episode.qvel[..rows * spec.nv] };
-            let contexts = episode.goal.repeat(rows);
+            let contexts = episode.context.repeat(rows);
             let observations: Vec<f32> =
                 episode.observations[..rows * spec.obs_dim].iter().map(|&o| o as f32).collect();
             // Observations in single precision show the state to 1e-7 or so, and a step magnifies what is missing.
@@ -126,6 +132,7 @@ fn oracle_agrees(id: EnvId, name: &str, bound: f64) {
                     actions: &episode.actions,
                     states,
                     contexts: Some(&contexts),
+                    ..Queries::default()
                 };
                 let answers = oracle.step_from(&queries).unwrap();
                 assert_eq!((answers.unrebuilt_rows(), answers.diverged_rows()), (0, 0), "{id}");

@@ -2,8 +2,10 @@
 
 use rand_chacha::rand_core::SeedableRng;
 
-use super::simulation::Simulation;
-use crate::dynamics::{Dynamics, Outcome};
+use mujoco_rs::wrappers::MjModel;
+
+use super::simulation::{Simulation, Source};
+use crate::dynamics::{Dynamics, Outcome, Shown, State};
 use crate::env::{check_context, check_state};
 use crate::{Env, EnvId, EnvSpec, Result, Rng, Step};
 
@@ -12,8 +14,26 @@ use crate::{Env, EnvId, EnvSpec, Result, Rng, Step};
 pub(crate) trait Task: Send {
     fn id(&self) -> EnvId;
 
-    /// The model, as MJCF text.
-    fn mjcf(&self) -> String;
+    /// Where the model comes from.
+    fn model(&self) -> Source;
+
+    /// The task whose compiled model this one is played with.
+    fn model_of(&self) -> EnvId {
+        self.id()
+    }
+
+    /// Looks whether a model read from a file is the expected one, and changes in it what the task has otherwise. The
+    /// error is what is wrong with it.
+    fn prepare(&self, model: &mut MjModel) -> std::result::Result<(), String> {
+        let _ = model;
+        Ok(())
+    }
+
+    /// The camera of the model that frames are drawn with.
+    #[cfg(feature = "render")]
+    fn camera(&self) -> &'static str {
+        super::figure::CAMERA
+    }
 
     /// Simulation steps per control step.
     fn frame_skip(&self) -> usize;
@@ -29,6 +49,12 @@ pub(crate) trait Task: Send {
         Vec::new()
     }
 
+    /// Writes a context into the simulation's model; false, and nothing is done, where it is no part of the model.
+    fn install(&self, simulation: &mut Simulation, context: &[f64]) -> bool {
+        let _ = (simulation, context);
+        false
+    }
+
     /// Starts an episode ([`Simulation::start`]) from the task's distribution and returns its context.
     fn start(&self, simulation: &mut Simulation, rng: &mut Rng) -> Vec<f64>;
 
@@ -38,8 +64,25 @@ pub(crate) trait Task: Send {
     /// Writes the observation of where the simulation stands, after `start` or `advance`.
     fn observe(&self, simulation: &Simulation, observation: &mut [f64]);
 
-    /// Writes the state that `observation` shows; false where it does not determine one.
-    fn rebuild(&self, observation: &[f32], qpos: &mut [f64], qvel: &mut [f64]) -> bool;
+    /// Adds the sensors' noise to an observation, and keeps in the context what the next step needs of it.
+    fn sense(&self, rng: &mut Rng, observation: &mut [f64], context: &mut [f64]) {
+        let _ = (rng, observation, context);
+    }
+
+    /// The outcome of a step for tasks that judge it by the observation that it led to; `outcome` is what `advance` said.
+    fn judge(&self, observation: &[f64], context: &mut [f64], outcome: Outcome) -> Outcome {
+        let _ = (observation, context);
+        outcome
+    }
+
+    /// See [`Dynamics::rebuild`]; the state comes with the context that is given, or the usual one. The simulation is
+    /// there to derive things with.
+    fn rebuild(&self, shown: &Shown<'_>, state: &mut State, simulation: &mut Simulation) -> bool;
+
+    /// See [`Dynamics::infer_context`]; the state comes with the usual context.
+    fn infer_context(&self, observation: Option<&[f32]>, state: &mut State, simulation: &mut Simulation) {
+        let _ = (observation, state, simulation);
+    }
 }
 
 fn spec(task: &dyn Task, simulation: &Simulation) -> EnvSpec {
@@ -65,6 +108,8 @@ pub(crate) struct MujocoEnv {
     spec: EnvSpec,
     context: Vec<f64>,
     observation: Vec<f64>,
+    /// The stream of the episode.
+    rng: Rng,
     elapsed: usize,
 }
 
@@ -73,7 +118,8 @@ impl MujocoEnv {
         let simulation = Simulation::new(&*task)?;
         let spec = spec(&*task, &simulation);
         let (context, observation) = (task.usual_context(), vec![0.0; spec.obs_dim]);
-        let mut env = Self { task, simulation, spec, context, observation, elapsed: 0 };
+        let rng = Rng::seed_from_u64(0);
+        let mut env = Self { task, simulation, spec, context, observation, rng, elapsed: 0 };
         env.reset(0);
         Ok(env)
     }
@@ -84,8 +130,15 @@ impl MujocoEnv {
         self.simulation.guess(acceleration);
     }
 
+    /// The controls of the last step.
+    #[cfg(test)]
+    pub fn controls(&self) -> &[f64] {
+        self.simulation.controls()
+    }
+
     fn observe(&mut self) {
         self.task.observe(&self.simulation, &mut self.observation);
+        self.task.sense(&mut self.rng, &mut self.observation, &mut self.context);
     }
 }
 
@@ -95,7 +148,8 @@ impl Env for MujocoEnv {
     }
 
     fn reset(&mut self, seed: u64) -> &[f64] {
-        self.context = self.task.start(&mut self.simulation, &mut Rng::seed_from_u64(seed));
+        self.rng = Rng::seed_from_u64(seed);
+        self.context = self.task.start(&mut self.simulation, &mut self.rng);
         self.elapsed = 0;
         self.observe();
         &self.observation
@@ -108,7 +162,8 @@ impl Env for MujocoEnv {
         self.elapsed += 1;
         match outcome {
             None => Step { reward: f64::NAN, terminated: false, truncated: true },
-            Some(Outcome { reward, terminated }) => {
+            Some(outcome) => {
+                let Outcome { reward, terminated } = self.task.judge(&self.observation, &mut self.context, outcome);
                 Step { reward, terminated, truncated: self.elapsed >= self.spec.time_limit }
             }
         }
@@ -137,6 +192,11 @@ impl Env for MujocoEnv {
     fn set_context(&mut self, context: &[f64]) -> Result<()> {
         check_context(&self.spec, context)?;
         self.context.copy_from_slice(context);
+        if self.task.install(&mut self.simulation, context) {
+            let (qpos, qvel) = (self.simulation.qpos().to_vec(), self.simulation.qvel().to_vec());
+            self.simulation.start(&qpos, &qvel);
+            self.observe();
+        }
         Ok(())
     }
 }
@@ -161,21 +221,21 @@ impl Dynamics for MujocoDynamics {
         &self.spec
     }
 
-    fn rebuild(&self, observation: &[f32], qpos: &mut [f64], qvel: &mut [f64]) -> bool {
-        self.task.rebuild(observation, qpos, qvel)
+    fn rebuild(&mut self, shown: &Shown<'_>, state: &mut State) -> bool {
+        state.context.copy_from_slice(shown.context.unwrap_or(&self.usual));
+        self.task.rebuild(shown, state, &mut self.simulation)
     }
 
-    fn advance(
-        &mut self,
-        qpos: &[f64],
-        qvel: &[f64],
-        context: Option<&[f64]>,
-        action: &[f32],
-        next: &mut [f64],
-    ) -> Option<Outcome> {
-        self.simulation.place(qpos, qvel);
-        let outcome = self.task.advance(&mut self.simulation, context.unwrap_or(&self.usual), action)?;
+    fn infer_context(&mut self, observation: Option<&[f32]>, state: &mut State) {
+        state.context.copy_from_slice(&self.usual);
+        self.task.infer_context(observation, state, &mut self.simulation);
+    }
+
+    fn advance(&mut self, state: &mut State, action: &[f32], next: &mut [f64]) -> Option<Outcome> {
+        self.task.install(&mut self.simulation, &state.context);
+        self.simulation.place(&state.qpos, &state.qvel);
+        let outcome = self.task.advance(&mut self.simulation, &state.context, action)?;
         self.task.observe(&self.simulation, next);
-        Some(outcome)
+        Some(self.task.judge(next, &mut state.context, outcome))
     }
 }

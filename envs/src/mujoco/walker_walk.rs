@@ -12,9 +12,9 @@ use rand::RngExt;
 
 use super::dmc::{self, Fall, tolerance};
 use super::figure::CAMERA;
-use super::simulation::Simulation;
+use super::simulation::{Simulation, Source};
 use super::task::Task;
-use crate::dynamics::Outcome;
+use crate::dynamics::{Outcome, Shown, State};
 use crate::{EnvId, Rng};
 
 /// Torso height in metres that counts as standing.
@@ -87,10 +87,10 @@ impl Task for WalkerWalk {
         EnvId::WalkerWalk
     }
 
-    fn mjcf(&self) -> String {
+    fn model(&self) -> Source {
         let mut out = String::new();
         write(&mut out).expect("writing to a string does not fail");
-        out
+        Source::Text(out)
     }
 
     fn frame_skip(&self) -> usize {
@@ -135,7 +135,8 @@ impl Task for WalkerWalk {
     /// The angle of each body follows from its axes; joints are differences of angles, taken to be within
     /// half a turn of their ranges' middles. The forward position is not observed and set to zero: every one gives the
     /// same step. Numbers that are nowhere near a direction show no angle.
-    fn rebuild(&self, observation: &[f32], qpos: &mut [f64], qvel: &mut [f64]) -> bool {
+    fn rebuild(&self, shown: &Shown<'_>, state: &mut State, _: &mut Simulation) -> bool {
+        let (observation, State { qpos, qvel, .. }) = (shown.observation, state);
         let mut angles = [0.0; 7];
         for (angle, shown) in angles.iter_mut().zip(observation.chunks_exact(2)) {
             let [x, z] = [f64::from(shown[0]), f64::from(shown[1])];

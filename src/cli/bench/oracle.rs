@@ -31,7 +31,7 @@ pub(super) fn steps(plan: &Plan, show: &Show) -> Result<()> {
         let actions: Vec<f32> = draw("actions", ROWS * spec.action_dim, 0.5).iter().map(|a| a.tanh()).collect();
         let (qpos, qvel) = (wide(draw("qpos", ROWS * spec.nq, 0.1)), wide(draw("qvel", ROWS * spec.nv, 0.1)));
         for (name, states) in [("states", Some(StatesRef { qpos: &qpos, qvel: &qvel })), ("observations", None)] {
-            let queries = Queries { observations: &observations, actions: &actions, states, contexts: None };
+            let queries = Queries { observations: &observations, actions: &actions, states, ..Queries::default() };
             let figure = plan.measure(format!("oracle.{name}.{threads}_threads"), "transitions/s", || {
                 Ok(oracle.step_from(&queries)?.len() as f64)
             })?;
@@ -58,7 +58,7 @@ fn from_starts(plan: &Plan, show: &Show, id: EnvId, threads: usize) -> Result<()
     fill_normal(&mut Seed::new(0).fork("actions", 0).rng(), &mut noise);
     let actions: Vec<f32> = noise.iter().map(|a| a.tanh()).collect();
     let states = Some(StatesRef { qpos: &qpos, qvel: &qvel });
-    let queries = Queries { observations: &[], actions: &actions, states, contexts: None };
+    let queries = Queries { observations: &[], actions: &actions, states, ..Queries::default() };
     let figure = plan.measure(format!("oracle.{id}.states.{threads}_threads"), "transitions/s", || {
         Ok(oracle.step_from(&queries)?.len() as f64)
     })?;
