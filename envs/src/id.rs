@@ -186,7 +186,7 @@ impl FromStr for EnvId {
 
     /// Reads a task's name (`HalfCheetah-v4`, `halfcheetah`, `hopper-v2`) or a D4RL dataset's
     /// (`walker2d-medium-replay-v2`, `maze2d-umaze-dense-v1`, `antmaze-large-play-v2`), or dm_control's (`cheetah-run`,
-    /// `dm_control/walker-walk-v0`). Case does not matter. Versions with another physics, reward or start are refused:
+    /// `dm_control/walker-walk-v0`, V-D4RL's dataset `vd4rl/cheetah-run-medium`). Case does not matter. Versions with another physics, reward or start are refused:
     /// Gymnasium's 5, Maze2d's 0, AntMaze's 0 and 1, gymnasium-robotics' Adroit (`AdroitHandPen-v1`).
     fn from_str(name: &str) -> Result<Self> {
         let lower = name.to_ascii_lowercase();
@@ -194,7 +194,7 @@ impl FromStr for EnvId {
             Some((stem, digits)) if digits.bytes().all(|b| b.is_ascii_digit()) => (stem, digits.parse::<u32>().ok()),
             _ => (lower.as_str(), None),
         };
-        let (suite, stem) = match stem.strip_prefix("dm_control/") {
+        let (suite, stem) = match stem.strip_prefix("dm_control/").or_else(|| stem.strip_prefix("vd4rl/")) {
             Some(rest) => (true, rest),
             None => (false, stem),
         };
@@ -202,8 +202,8 @@ impl FromStr for EnvId {
         let maze = |word: &str| Maze::ALL.into_iter().find(|maze| maze.name() == word);
         let gymnasium = version.is_none_or(|v| v < 5);
         let found = match words[..] {
-            ["cheetah", "run"] if version.is_none_or(|v| v == 0) => Some(Self::CheetahRun),
-            ["walker", "walk"] if version.is_none_or(|v| v == 0) => Some(Self::WalkerWalk),
+            ["cheetah", "run", ..] if version.is_none_or(|v| v == 0) => Some(Self::CheetahRun),
+            ["walker", "walk", ..] if version.is_none_or(|v| v == 0) => Some(Self::WalkerWalk),
             _ if suite => None,
             ["halfcheetah", ..] if gymnasium => Some(Self::HalfCheetah),
             ["hopper", ..] if gymnasium => Some(Self::Hopper),
@@ -265,6 +265,7 @@ mod tests {
             ("antmaze-medium-diverse-v2", EnvId::AntMaze(Maze::Medium)),
             ("antmaze-umaze", EnvId::AntMaze(Maze::Umaze)),
             ("cheetah_run", EnvId::CheetahRun),
+            ("vd4rl/cheetah-run-medium-replay-64px", EnvId::CheetahRun),
             ("dm_control/walker-walk-v0", EnvId::WalkerWalk),
             ("maze2d_medium_dense-v1", EnvId::Maze2d(Maze::Medium, MazeReward::Dense)),
             ("pen-human-v1", EnvId::Pen),

@@ -53,7 +53,7 @@ pub use maze::{Maze, Tile};
 pub use maze_data::{AntMazeCollect, Maze2dCollect, MazeData, collect_antmaze, collect_maze2d};
 pub use mlp::MlpPolicy;
 pub use navigator::AntNavigator;
-pub use oracle::{Answers, Oracle, Queries, StatesRef};
+pub use oracle::{Answers, Oracle, Queries, Rebuilt, StatesRef};
 #[cfg(feature = "render")]
 pub use pixels::{PixelSettings, PixelTask};
 pub use point_mass::PointMass;

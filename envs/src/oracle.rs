@@ -77,6 +77,17 @@ pub struct StatesRef<'a> {
     pub qvel: &'a [f64],
 }
 
+/// A state that an observation shows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rebuilt {
+    /// Generalised positions, `[nq]`; those that no observation shows, such as how far a robot has walked, are 0.
+    pub qpos: Vec<f64>,
+    /// Generalised velocities, `[nv]`.
+    pub qvel: Vec<f64>,
+    /// Context, `[C]`.
+    pub context: Vec<f64>,
+}
+
 /// What follows from each row of [`Queries`].
 ///
 /// A row is *known* if it is `rebuilt` and not `diverged`; the numbers of any other row are NaN, so that none is
@@ -223,6 +234,32 @@ impl Oracle {
             }
         });
         Ok(answers)
+    }
+
+    /// The states that observations show, one a row: what [`Self::step_from`] starts from where no states are given.
+    /// `None` for rows that do not determine one. Actions and states of the queries are not read.
+    ///
+    /// # Errors
+    /// If the columns are not `[N, O]`, `[N, O]` and `[N, C]` for one `N`.
+    pub fn rebuild(&self, queries: &Queries<'_>) -> Result<Vec<Option<Rebuilt>>> {
+        let (o, c) = (self.spec.obs_dim, self.spec.context_dim);
+        let rows = queries.observations.len() / o;
+        check_len("oracle observations", queries.observations.len(), rows * o)?;
+        check_len("oracle previous observations", queries.previous.map_or(rows * o, <[f32]>::len), rows * o)?;
+        check_len("oracle contexts", queries.contexts.map_or(rows * c, <[f64]>::len), rows * c)?;
+        let mut dynamics = lock(&self.workers[0]);
+        let rebuilt = (0..rows).map(|row| {
+            let previous = queries.previous.map(|previous| &previous[row * o..][..o]);
+            let shown = Shown {
+                observation: &queries.observations[row * o..][..o],
+                previous: previous.filter(|numbers| numbers.iter().all(|value| value.is_finite())),
+                context: queries.contexts.map(|contexts| &contexts[row * c..][..c]),
+            };
+            let mut state = State::new(&self.spec);
+            let known = dynamics.rebuild(&shown, &mut state) && state.is_finite();
+            known.then_some(Rebuilt { qpos: state.qpos, qvel: state.qvel, context: state.context })
+        });
+        Ok(rebuilt.collect())
     }
 
     /// Simulates the rows of one chunk.

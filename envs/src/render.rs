@@ -83,9 +83,17 @@ impl Renderer {
     /// # Errors
     /// As [`Renderer::state`], or if `env` has not the context of this task.
     pub fn env(&mut self, env: &dyn Env) -> Result<Frame> {
-        check_context(&self.spec, env.context())?;
-        self.task.install(&mut self.simulation, env.context());
-        self.state(env.state().0)
+        self.state_in(env.state().0, env.context())
+    }
+
+    /// Draws the state at positions `qpos`, `[nq]`, in a context, `[C]`.
+    ///
+    /// # Errors
+    /// As [`Renderer::state`], or if the context has not that size or is not finite.
+    pub fn state_in(&mut self, qpos: &[f64], context: &[f64]) -> Result<Frame> {
+        check_context(&self.spec, context)?;
+        self.task.install(&mut self.simulation, context);
+        self.state(qpos)
     }
 
     /// Draws the state at positions `qpos`, `[nq]`; velocities are not seen. Target and door of Adroit are where those of

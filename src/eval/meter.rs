@@ -1,6 +1,6 @@
 //! Measures quality: asks a simulator what really follows from each transition, and compares.
 
-use replay::{Batch, Dataset, Seed, column_moments};
+use replay::{Batch, Dataset, Seed, States, column_moments};
 
 use super::quality::{
     Excluded, Judged, Measured, Quality, QualityConfig, RewardError, Successor, Terminals, WindowReturn,

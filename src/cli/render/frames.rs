@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use gta::Behaviour;
-use gta::envs::{Animation, Env, EnvId, Frame, Oracle, Queries, Renderer, make};
+use gta::envs::{Animation, EnvId, Frame, Oracle, Queries, Rebuilt, Renderer, make};
 use gta::replay::Seed;
 use serde_json::json;
 
@@ -76,7 +76,7 @@ pub fn windows(console: &Console, id: EnvId, windows: &Windows, [width, height]:
     let mut renderer = Renderer::new(id, width, height)?;
     let mut at = |states: &[State], step: usize| -> Result<Frame> {
         let state = &states[step.min(states.len() - 1)];
-        Ok(renderer.state(&state.qpos, &state.context)?)
+        Ok(renderer.state_in(&state.qpos, &state.context)?)
     };
     let mut animation = Animation::new(seconds);
     let steps = generated.as_ref().map_or(0, Vec::len).max(real.len());
@@ -116,12 +116,11 @@ fn states(oracle: &Oracle, shown: &Shown) -> Result<Vec<State>> {
     let mut observations = data.observations()[start * o..][..length * o].to_vec();
     observations.extend_from_slice(data.row(start + length - 1).next_observation);
     let previous = [&vec![f32::NAN; o][..], &observations[..length * o]].concat();
-    let queries =
-        Queries { observations: &observations, previous: Some(&previous), actions: &[], states: None, contexts: None };
+    let queries = Queries { observations: &observations, previous: Some(&previous), ..Queries::default() };
     let (mut found, mut travelled): (Vec<State>, f64) = (Vec::new(), 0.0);
     for state in oracle.rebuild(&queries)? {
         match (state, found.last().cloned()) {
-            (Some((mut qpos, qvel, context)), _) => {
+            (Some(Rebuilt { mut qpos, qvel, context }), _) => {
                 // Observations leave out how far a walking robot has come; its speed tells.
                 if matches!(spec.id, EnvId::HalfCheetah | EnvId::Hopper | EnvId::Walker2d | EnvId::CheetahRun) {
                     qpos[0] = travelled;
