@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::augment::{BoxError, Check, Parts};
 use crate::eval::{
-    NoveltyConfig, QualityConfig, QualityMeter, Questions, Simulator, SimulatorError, Successor, Transitions, Truth, mean,
+    NoveltyConfig, QualityConfig, QualityMeter, Questions, Simulator, SimulatorError, Successor, Transitions, Truth,
+    mean,
 };
 
 impl Simulator for Oracle {

@@ -18,7 +18,8 @@ fn configs(folder: &str) -> BTreeMap<String, String> {
 #[test]
 fn tables_are_as_the_program_makes_them() {
     let made: BTreeMap<String, String> = tables().into_iter().map(|file| (file.name, file.text)).collect();
-    let of = |table: &'static str| configs(table).into_iter().map(move |(name, text)| (format!("{table}/{name}"), text));
+    let of =
+        |table: &'static str| configs(table).into_iter().map(move |(name, text)| (format!("{table}/{name}"), text));
     let kept: BTreeMap<String, String> = of("table-1").chain(of("table-2")).collect();
     assert_eq!(kept.keys().collect::<Vec<_>>(), made.keys().collect::<Vec<_>>());
     for (name, text) in &kept {

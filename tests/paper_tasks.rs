@@ -15,7 +15,7 @@ use gta::envs::{EnvId, ReferenceReturns};
 use gta::eval::evaluate;
 use gta::experiment::RunConfig;
 use gta::replay::catalog::{Family, Folders, PAPER, PaperDataset};
-use gta::replay::{Dataset, Replay, Seed, formats};
+use gta::replay::{Dataset, Seed, formats};
 use gta::{Domain, GtaConfig};
 use tch::Device;
 
@@ -88,7 +88,7 @@ fn every_dataset_trains_and_evaluates_an_agent_in_its_task() {
         (iql.batch_size, iql.hidden) = (4, vec![16, 16]);
         let mut agent = AgentConfig::Iql(iql).build(&data, Seed::new(1), Device::Cpu).unwrap();
         let mut buffer = data.clone();
-        agent.update(&mut buffer as &mut dyn Replay).unwrap();
+        agent.update(&mut buffer).unwrap();
         let evaluation = evaluate(&mut *agent.actor().unwrap(), run.env, 1, 0, Some(1)).unwrap();
         let limit = gta::envs::make(run.env).unwrap().spec().time_limit;
         assert!((1..=limit).contains(&evaluation.episodes[0].length), "{id}: {evaluation:?}");

@@ -180,7 +180,10 @@ mod tests {
     fn places_of_both_tasks_are_those_of_the_same_map() {
         let maze2d: EnvId = "maze2d-medium-v1".parse().unwrap();
         let antmaze: EnvId = "antmaze-medium-v2".parse().unwrap();
-        assert_eq!((maze2d.maze(), antmaze.maze(), EnvId::Hopper.maze()), (Some(Maze::Medium), Some(Maze::Medium), None));
+        assert_eq!(
+            (maze2d.maze(), antmaze.maze(), EnvId::Hopper.maze()),
+            (Some(Maze::Medium), Some(Maze::Medium), None)
+        );
         // Tile (2, 6): D4RL's figures of its middle.
         assert_eq!(antmaze.place_in_maze(&[20.0, 4.0]), Some([2.0, 6.0]));
         let [row, column] = maze2d.place_in_maze(&[1.8, 5.8]).unwrap();

@@ -12,8 +12,8 @@ use super::rows::Rows;
 use super::settings::{Check, Intake};
 use super::trained::{ADAM, Part, Start, Trained};
 use super::units::RewardScale;
-use crate::{Domain, Result};
 use crate::training::Initializer;
+use crate::{Domain, Result};
 
 /// Settings of behaviour cloning; the defaults are the actor's of TD3+BC, so that the two differ by the value only.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

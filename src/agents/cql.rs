@@ -25,8 +25,8 @@ use super::settings::{Check, Intake};
 use super::squashed::{Jacobian, squashed};
 use super::trained::{ADAM, Part, Start, Target, Trained};
 use super::units::RewardScale;
-use crate::{Domain, Result};
 use crate::training::Initializer;
+use crate::{Domain, Result};
 
 /// Settings of CQL; the defaults are those of CORL for locomotion, which the GTA paper used.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

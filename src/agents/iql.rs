@@ -13,8 +13,8 @@ use super::rows::Rows;
 use super::settings::{Check, Intake};
 use super::trained::{ADAM, Part, Start, Target, Trained};
 use super::units::RewardScale;
-use crate::{Domain, Result};
 use crate::training::Initializer;
+use crate::{Domain, Result};
 
 /// Where the authors' code and the code published with the GTA paper differ.
 ///

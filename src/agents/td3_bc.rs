@@ -14,8 +14,8 @@ use super::settings::{Check, Intake};
 use super::trained::{Part, Start};
 use super::twin_delayed::TwinDelayed;
 use super::units::RewardScale;
-use crate::{Domain, Result};
 use crate::training::Initializer;
+use crate::{Domain, Result};
 
 /// Settings of TD3+BC; the defaults are table 3 of the paper.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -89,9 +89,9 @@ mod tests {
         assert_eq!(svg.matches("<rect").count(), 18 + 1, "18 of 25 tiles are walls");
         // A step to the next column is one tile to the right.
         let path = svg.split(r#"<path d="M"#).nth(1).unwrap();
-        let numbers: Vec<f64> =
-            path.split(['L', 'M', ' ', '"']).take(6).map(|text| text.parse().unwrap()).collect();
-        let walls: Vec<f64> = svg.split(r#"width=""#).skip(1).filter_map(|w| w.split('"').next()?.parse().ok()).collect();
+        let numbers: Vec<f64> = path.split(['L', 'M', ' ', '"']).take(6).map(|text| text.parse().unwrap()).collect();
+        let walls: Vec<f64> =
+            svg.split(r#"width=""#).skip(1).filter_map(|w| w.split('"').next()?.parse().ok()).collect();
         assert!((numbers[2] - numbers[0] - walls[0]).abs() < 0.11 && numbers[1] == numbers[3], "{numbers:?} {walls:?}");
         assert!(svg.contains("a &amp; b (2)") && svg.contains(">goal<"));
     }

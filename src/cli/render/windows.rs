@@ -76,12 +76,7 @@ impl Windows {
         let goal = env.usual_goal().and_then(|goal| env.place_in_maze(&goal));
         let panel = |title: &str, shown: &Shown| -> Result<Panel> {
             let values = shown.spans.iter().map(|&span| way(env, &shown.dataset, span)).collect::<Result<_>>()?;
-            Ok(Panel::Maze {
-                title: title.into(),
-                maze,
-                goal,
-                series: vec![Ways { name: "windows".into(), values }],
-            })
+            Ok(Panel::Maze { title: title.into(), maze, goal, series: vec![Ways { name: "windows".into(), values }] })
         };
         let mut panels = vec![panel("Data", &real)?];
         let mut title = format!("Windows of {env}");
