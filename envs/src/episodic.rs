@@ -55,6 +55,12 @@ pub trait Episodic {
     /// The current observation, `[O]`.
     fn current(&self) -> &[f64];
 
+    /// Whether a step that paid `reward` met the goal of the task; tasks without one say no.
+    fn achieves(&self, reward: f64) -> bool {
+        let _ = reward;
+        false
+    }
+
     /// What a policy may plan the episode by ([`Env::context`]); most tasks have nothing of the kind.
     fn episode_context(&self) -> &[f64] {
         &[]
@@ -82,6 +88,10 @@ impl<E: Env + ?Sized> Episodic for E {
 
     fn current(&self) -> &[f64] {
         self.observation()
+    }
+
+    fn achieves(&self, reward: f64) -> bool {
+        self.spec().id.achieves(reward)
     }
 
     fn episode_context(&self) -> &[f64] {

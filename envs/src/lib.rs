@@ -38,6 +38,7 @@ mod policy;
 mod render;
 mod rollout;
 mod score;
+mod success;
 mod throughput;
 mod waypoint;
 

@@ -9,7 +9,7 @@ use mujoco_rs::wrappers::mj_visualization::MjvCamera;
 
 use crate::env::{check_context, check_state};
 use crate::error::check_len;
-use crate::mujoco::{FRAME_HEIGHT, FRAME_WIDTH, Simulation, Task};
+use crate::mujoco::{FRAME_HEIGHT, FRAME_WIDTH, Simulation, Task, View};
 use crate::{Env, EnvId, EnvSpec, Error, Result, make};
 
 /// Largest width and height of a frame.
@@ -66,13 +66,20 @@ impl Renderer {
         }
         let simulation = Simulation::new(&*task)?;
         let model = simulation.compiled();
-        let camera = model
-            .name_to_id(MjtObjBase::mjOBJ_CAMERA, task.camera())
-            .ok_or_else(|| fail(format!("its model has no camera {}", task.camera())))?;
+        let camera = match task.view() {
+            View::Camera(name) => MjvCamera::new_fixed(
+                model
+                    .name_to_id(MjtObjBase::mjOBJ_CAMERA, name)
+                    .ok_or_else(|| fail(format!("its model has no camera {name}")))?,
+            ),
+            View::Around { point, distance, azimuth, elevation } => {
+                MjvCamera { lookat: point, distance, azimuth, elevation, ..MjvCamera::new_free(&model) }
+            }
+        };
         let renderer = MjRenderer::builder()
             .width(width as u32)
             .height(height as u32)
-            .camera(MjvCamera::new_fixed(camera))
+            .camera(camera)
             .build(&model)
             .map_err(|error| fail(error.to_string()))?;
         Ok(Self { spec: make(id)?.spec().clone(), renderer, task, simulation, size: [width, height] })

@@ -7,10 +7,10 @@ use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
 use crate::oracle::thread_count;
 use crate::policy::check_policy;
-use crate::{EnvId, Episodic, Error, Policy, Result, Rng, make};
+use crate::{EnvId, Episodic, Error, Policy, Result, Rng, Step, make};
 
 /// How an episode went.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct EpisodeOutcome {
     /// Undiscounted return.
     pub total_reward: f64,
@@ -18,6 +18,18 @@ pub struct EpisodeOutcome {
     pub length: usize,
     /// Whether the task ended, and not only the time.
     pub terminated: bool,
+    /// Steps after which the goal of the task was met ([`Episodic::achieves`]).
+    pub achieved: usize,
+}
+
+impl EpisodeOutcome {
+    /// Counts one more step.
+    fn add(&mut self, step: &Step, achieved: bool) {
+        self.total_reward += step.reward;
+        self.length += 1;
+        self.terminated = step.terminated;
+        self.achieved += usize::from(achieved);
+    }
 }
 
 /// The random stream of one episode; its first number seeds the task's start.
@@ -95,15 +107,13 @@ pub fn rollouts_in<E: Episodic>(
     run_episodes(make, episodes, thread_count(threads)?, |env, index| {
         let mut rng = episode_rng(seed, 0, index);
         let mut action = vec![0.0; env.action_dim()];
-        let mut outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
+        let mut outcome = EpisodeOutcome::default();
         env.begin(rng.next_u64())?;
         let mut actor = policy.begin(env.episode_context());
         loop {
             actor.act(env.current(), &mut rng, &mut action);
             let step = env.advance(&action)?;
-            outcome.total_reward += step.reward;
-            outcome.length += 1;
-            outcome.terminated = step.terminated;
+            outcome.add(&step, env.achieves(step.reward));
             if step.done() {
                 return Ok(outcome);
             }
@@ -161,11 +171,11 @@ pub fn rollouts_batched_in<E: Episodic + Send, F: From<Error>>(
     let start = |index| -> Result<Running<E>> {
         let mut env = make()?;
         env.begin(start_seed(seed, index))?;
-        let outcome = EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false };
+        let outcome = EpisodeOutcome::default();
         Ok(Running { env, index, outcome, reward: 0.0, done: false })
     };
     let mut running = (0..episodes).map(start).collect::<Result<Vec<_>>>()?;
-    let mut outcomes = vec![EpisodeOutcome { total_reward: 0.0, length: 0, terminated: false }; episodes];
+    let mut outcomes = vec![EpisodeOutcome::default(); episodes];
     let (mut numbers, mut observations, mut rewards, mut actions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     while let Some(first) = running.first() {
         let width = first.env.action_dim();
@@ -182,9 +192,7 @@ pub fn rollouts_batched_in<E: Episodic + Send, F: From<Error>>(
             for (run, action) in runs.iter_mut().zip(actions.chunks_exact(width)) {
                 let step = run.env.advance(action)?;
                 run.reward = step.reward;
-                run.outcome.total_reward += step.reward;
-                run.outcome.length += 1;
-                run.outcome.terminated = step.terminated;
+                run.outcome.add(&step, run.env.achieves(step.reward));
                 run.done = step.done();
             }
             Ok(())

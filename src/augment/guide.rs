@@ -123,6 +123,13 @@ impl Guide {
     /// Finds the windows of `dataset` and their returns; fails for a config or returns that make no sense.
     pub fn new(dataset: &Dataset, config: GuideConfig, seed: Seed) -> Result<Self> {
         config.validate()?;
+        if config.terminal_penalty > 0.0 && ends_are_goals(dataset) {
+            tracing::warn!(
+                penalty = config.terminal_penalty,
+                "every end of the task pays the most that there is, so it seems to be the goal, and the terminal penalty \
+                 makes it the worst of all: set guide.terminal_penalty to 0"
+            );
+        }
         let index = WindowIndex::new(dataset, config.horizon)?;
         let conditions = conditions(&index, &config)?;
         let fixed = match config.aim {
@@ -214,6 +221,14 @@ impl Guide {
         }
         Prompts { windows, first, seed: self.seed }
     }
+}
+
+/// Whether every transition that ends the task pays the data's highest reward, and not all pay it.
+fn ends_are_goals(dataset: &Dataset) -> bool {
+    let rewards = dataset.rewards();
+    let most = rewards.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut ends = rewards.iter().zip(dataset.terminated()).filter(|(_, terminated)| **terminated).peekable();
+    ends.peek().is_some() && ends.all(|(&reward, _)| reward == most) && rewards.iter().any(|&reward| reward < most)
 }
 
 /// The return of every window times the scale.
@@ -351,6 +366,30 @@ pub(super) mod tests {
         assert_eq!(all.part(1e-9, Seed::new(0)).unwrap().dataset().episodes().len(), 1);
         assert_eq!(all.part(1.0, Seed::new(0)).unwrap().dataset().len(), 100);
         assert!(all.part(0.0, Seed::new(0)).is_err() && all.part(1.1, Seed::new(0)).is_err());
+    }
+
+    #[test]
+    fn ends_that_pay_the_most_are_taken_for_goals() {
+        let ending = |rewards: [f32; 3], terminated: bool| {
+            let mut builder = Dataset::builder(Spec::new(1, 1));
+            for (step, reward) in rewards.into_iter().enumerate() {
+                let last = step == 2;
+                let t = Transition {
+                    observation: &[step as f32],
+                    action: &[0.0],
+                    reward,
+                    next_observation: &[step as f32 + 1.0],
+                    terminated: last && terminated,
+                    truncated: last && !terminated,
+                };
+                builder.push(t).unwrap();
+            }
+            builder.build().unwrap()
+        };
+        assert!(ends_are_goals(&ending([0.0, 0.0, 1.0], true)));
+        assert!(!ends_are_goals(&ending([0.0, 0.0, 1.0], false)), "nothing ends");
+        assert!(!ends_are_goals(&ending([1.0, 1.0, 0.9], true)), "a fall");
+        assert!(!ends_are_goals(&ending([1.0, 1.0, 1.0], true)), "all pay the same: who knows");
     }
 
     #[test]

@@ -148,7 +148,8 @@ pub struct CollectArgs {
     #[arg(value_name = "OUT")]
     pub out: PathBuf,
     /// The task: HalfCheetah-v4, Hopper-v4, Walker2d-v4, PointMass-v0, maze2d-MAZE-v1 or maze2d-MAZE-dense-v1,
-    /// antmaze-MAZE-v2 (MAZE: umaze, medium or large), cheetah-run or walker-walk.
+    /// antmaze-MAZE-v2 (MAZE: umaze, medium or large), cheetah-run or walker-walk; with the models that `cargo xtask setup
+    /// --assets` fetches pen-v0, door-v0, kitchen-complete-v0, kitchen-partial-v0 or kitchen-mixed-v0.
     #[arg(long, value_name = "ID")]
     pub env: EnvId,
     /// Transitions in all; the policies share them equally.
@@ -243,9 +244,10 @@ pub struct SettingsArgs {
 /// Ready-made settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
-    /// A small network that trains on two CPU cores in minutes.
+    /// A small network that trains on two CPU cores in minutes, with what the data's task asks for.
     Compact,
-    /// The published setting: MixerUnet, a million steps, 128 steps of stochastic Heun. For GPUs.
+    /// The published setting: MixerUnet, a million steps, 128 steps of stochastic Heun; mu, alpha and which episodes are
+    /// drawn by the dataset. For GPUs.
     Paper,
 }
 

@@ -30,6 +30,12 @@ impl Evaluation {
         standard_deviation(&self.returns(), 0)
     }
 
+    /// Share of the episodes that succeed, where the field reports it ([`EnvId::succeeded`]).
+    pub fn success_rate(&self, env: EnvId) -> Option<f64> {
+        let successes: Option<Vec<bool>> = self.episodes.iter().map(|episode| env.succeeded(episode)).collect();
+        successes.map(|of| of.iter().filter(|&&success| success).count() as f64 / of.len().max(1) as f64)
+    }
+
     /// Mean number of steps.
     pub fn mean_length(&self) -> f64 {
         mean(&self.episodes.iter().map(|episode| episode.length as f64).collect::<Vec<f64>>())
@@ -105,6 +111,14 @@ mod tests {
         let again = evaluate(&mut Spring { paid: 0.0 }, EnvId::PointMass, 8, 3, Some(2)).unwrap();
         assert_eq!(again, evaluation);
         assert!(evaluate(&mut spring, EnvId::PointMass, 0, 3, None).is_err());
+    }
+
+    #[test]
+    fn successes_are_counted_where_the_task_has_them() {
+        let of = |achieved| EpisodeOutcome { achieved, ..EpisodeOutcome::default() };
+        let evaluation = Evaluation { episodes: vec![of(1), of(0), of(0), of(7)] };
+        let antmaze: EnvId = "antmaze-umaze-v2".parse().unwrap();
+        assert_eq!((evaluation.success_rate(antmaze), evaluation.success_rate(EnvId::Hopper)), (Some(0.5), None));
     }
 
     #[test]

@@ -156,6 +156,9 @@ impl SeedRun<'_> {
             ("evaluation/return_std", evaluation.return_deviation()),
             ("evaluation/length", evaluation.mean_length()),
         ];
+        if let Some(rate) = evaluation.success_rate(config.env) {
+            figures.push(("evaluation/success", rate));
+        }
         if let Ok(judged) = self.judging.figures()
             && let Some(generated) = &judged.generated
         {

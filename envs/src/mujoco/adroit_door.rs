@@ -16,6 +16,8 @@ use rand::RngExt;
 use super::adroit::{self, DT, STATE, SUBSTEP, dot, length, minus, three};
 use super::simulation::{Simulation, Source, check_model};
 use super::task::Task;
+#[cfg(feature = "render")]
+use super::task::View;
 use crate::dynamics::{Outcome, Shown, State};
 use crate::{EnvId, Rng};
 
@@ -82,8 +84,8 @@ impl Task for Door {
     }
 
     #[cfg(feature = "render")]
-    fn camera(&self) -> &'static str {
-        "fixed"
+    fn view(&self) -> View {
+        View::Camera("fixed")
     }
 
     fn frame_skip(&self) -> usize {

@@ -17,6 +17,8 @@ use rand::RngExt;
 use super::adroit::{self, DT, STATE, SUBSTEP, dot, length, minus, three};
 use super::simulation::{Simulation, Source, check_model};
 use super::task::Task;
+#[cfg(feature = "render")]
+use super::task::View;
 use crate::dynamics::{Outcome, Shown, State};
 use crate::{EnvId, Rng};
 
@@ -86,8 +88,8 @@ impl Task for Pen {
     }
 
     #[cfg(feature = "render")]
-    fn camera(&self) -> &'static str {
-        "fixed"
+    fn view(&self) -> View {
+        View::Camera("fixed")
     }
 
     fn frame_skip(&self) -> usize {

@@ -15,6 +15,8 @@ use rand::RngExt;
 
 use super::simulation::{Simulation, Source, check_model};
 use super::task::Task;
+#[cfg(feature = "render")]
+use super::task::View;
 use crate::dynamics::{Outcome, Shown, State};
 use crate::{EnvId, Kitchen, Rng};
 
@@ -157,8 +159,9 @@ impl Task for FrankaKitchen {
     }
 
     #[cfg(feature = "render")]
-    fn camera(&self) -> &'static str {
-        "left_cap"
+    fn view(&self) -> View {
+        // Robot and all that it can reach; the model's own cameras show the counter.
+        View::Around { point: [-0.2, 0.5, 2.0], distance: 2.2, azimuth: 70.0, elevation: -35.0 }
     }
 
     fn frame_skip(&self) -> usize {

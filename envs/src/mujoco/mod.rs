@@ -38,6 +38,8 @@ pub(crate) use kitchen::FrankaKitchen;
 #[cfg(feature = "render")]
 pub(crate) use simulation::Simulation;
 pub(crate) use simulation::Source;
+#[cfg(feature = "render")]
+pub(crate) use task::View;
 pub(crate) use task::{MujocoDynamics, MujocoEnv, Task};
 pub(crate) use walker_walk::WalkerWalk;
 pub(crate) use walker2d::WALKER2D;

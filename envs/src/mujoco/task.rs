@@ -9,6 +9,15 @@ use crate::dynamics::{Dynamics, Outcome, Shown, State};
 use crate::env::{check_context, check_state};
 use crate::{Env, EnvId, EnvSpec, Result, Rng, Step};
 
+/// From where a task is seen.
+#[cfg(feature = "render")]
+pub(crate) enum View {
+    /// A camera of the model.
+    Camera(&'static str),
+    /// From `distance` towards a point; angles in degrees.
+    Around { point: [f64; 3], distance: f64, azimuth: f64, elevation: f64 },
+}
+
 /// The rules of a task and the model that it is played with. It holds no state: that is the simulation's, but for the
 /// context, which is handed in.
 pub(crate) trait Task: Send {
@@ -29,10 +38,10 @@ pub(crate) trait Task: Send {
         Ok(())
     }
 
-    /// The camera of the model that frames are drawn with.
+    /// From where frames are drawn.
     #[cfg(feature = "render")]
-    fn camera(&self) -> &'static str {
-        super::figure::CAMERA
+    fn view(&self) -> View {
+        View::Camera(super::figure::CAMERA)
     }
 
     /// Simulation steps per control step.
