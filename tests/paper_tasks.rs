@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use gta::agents::AgentConfig;
-use gta::augment::{Guide, GuideConfig};
+use gta::augment::{Guide, GuideConfig, Reweighting};
 use gta::envs::{EnvId, ReferenceReturns};
 use gta::eval::evaluate;
 use gta::experiment::RunConfig;
@@ -97,6 +97,33 @@ fn every_dataset_trains_and_evaluates_an_agent_in_its_task() {
     }
     println!("{played:?}");
     assert!(played.len() >= 9, "{played:?}");
+}
+
+#[test]
+fn the_readmes_table_has_every_dataset_with_its_preset() {
+    let readme = include_str!("../README.md");
+    for dataset in PAPER {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| {} |", dataset.id)));
+        let row = row.unwrap_or_else(|| panic!("{} is not there", dataset.id));
+        let cells: Vec<&str> = row.split('|').skip(1).map(str::trim).collect();
+        let config = GtaConfig::paper_for(dataset.id);
+        let [alpha, mu] = [cells[3], cells[4]].map(|cell| cell.parse::<f64>().unwrap());
+        assert_eq!((alpha, mu), (config.augment.guide.alpha.get(), config.mu.get()), "{}", dataset.id);
+        let drawn = match config.augment.guide.reweighting {
+            Reweighting::None => String::new(),
+            Reweighting::ByReturn { bins, .. } => format!("N_B = {bins}"),
+            Reweighting::BySuccess { c, .. } => format!("c = {c}"),
+        };
+        assert_eq!(cells[5], drawn, "{}", dataset.id);
+        if dataset.family != Family::Pixels {
+            let env: EnvId = dataset.id.parse().unwrap();
+            if playable(env) {
+                let task = gta::envs::make(env).unwrap().spec().clone();
+                assert_eq!(cells[1], format!("{}, {}", task.obs_dim, task.action_dim), "{}", dataset.id);
+                assert_eq!(cells[2].replace(',', ""), task.time_limit.to_string(), "{}", dataset.id);
+            }
+        }
+    }
 }
 
 #[cfg(feature = "render")]
