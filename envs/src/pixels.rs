@@ -159,7 +159,7 @@ mod tests {
             return;
         }
         let policy = UniformPolicy { obs_dim: 48, action_dim: 6 };
-        let outcomes = rollouts_in(|| PixelTask::new(EnvId::CheetahRun, settings), &policy, 2, 0, Some(2)).unwrap();
+        let outcomes = rollouts_in(|| PixelTask::new(EnvId::CheetahRun, settings), &policy, 1, 0, Some(1)).unwrap();
         assert!(outcomes.iter().all(|outcome| outcome.length == 500 && !outcome.terminated), "{outcomes:?}");
         assert!(PixelTask::new(EnvId::CheetahRun, PixelSettings { repeat: 0, ..settings }).is_err());
     }
