@@ -81,7 +81,7 @@ impl Renderer {
             .height(height as u32)
             .camera(camera)
             .build(&model)
-            .map_err(|error| fail(error.to_string()))?;
+            .map_err(|error| fail(no_context(&error)))?;
         Ok(Self { spec: make(id)?.spec().clone(), renderer, task, simulation, size: [width, height] })
     }
 
@@ -118,6 +118,20 @@ impl Renderer {
         let [width, height] = self.size;
         Ok(Frame { width, height, rgb })
     }
+}
+
+/// Why there is no graphics context, with the causes that the error names, and what to do.
+fn no_context(error: &dyn std::error::Error) -> String {
+    let mut why = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        why += &format!(": {error}");
+        cause = error.source();
+    }
+    format!(
+        "EGL gives no graphics context ({why}); on Debian the packages libegl1, libegl-mesa0 and libgl1-mesa-dri bring one \
+         that needs no graphics card"
+    )
 }
 
 impl std::fmt::Debug for Renderer {
