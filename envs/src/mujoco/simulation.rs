@@ -75,7 +75,8 @@ pub(super) fn check_model(
 fn route_messages() {
     static ROUTED: Once = Once::new();
     ROUTED.call_once(|| {
-        // SAFETY: every model is compiled after this, so no thread of this crate uses MuJoCo before it ends. The handler does not call back into MuJoCo and does not panic.
+        // SAFETY: every model is compiled after this, so no thread of this crate uses MuJoCo before it ends. The handler
+        // does not call back into MuJoCo and does not panic.
         unsafe {
             set_log_handler(pass_on);
             // The handler's installation switches every topic on, and with them messages on the stepping path.
