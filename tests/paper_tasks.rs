@@ -9,7 +9,7 @@ mod paper;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use gta::agents::AgentConfig;
+use gta::agents::{AgentConfig, RewardScale};
 use gta::augment::{Guide, GuideConfig, Reweighting};
 use gta::envs::{EnvId, ReferenceReturns};
 use gta::eval::evaluate;
@@ -86,6 +86,10 @@ fn every_dataset_trains_and_evaluates_an_agent_in_its_task() {
         }
         let AgentConfig::Iql(mut iql) = AgentConfig::preset("iql", id).unwrap() else { panic!("{id}: not IQL") };
         (iql.batch_size, iql.hidden) = (4, vec![16, 16]);
+        if iql.reward_scale == RewardScale::ReturnRange {
+            // It takes two episodes that end, which a few rows do not have.
+            iql.reward_scale = RewardScale::None;
+        }
         let mut agent = AgentConfig::Iql(iql).build(&data, Seed::new(1), Device::Cpu).unwrap();
         let mut buffer = data.clone();
         agent.update(&mut buffer).unwrap();
