@@ -57,7 +57,7 @@ fn the_augmentations_tables_and_curves_are_what_compare_makes() {
 
 #[test]
 fn so_are_those_of_a_maze() {
-    let arms = ["none", "gta"].map(|name| Path::new(FOLDER).join(format!("mazes/{name}.json")));
+    let arms = ["none", "oversample", "gta"].map(|name| Path::new(FOLDER).join(format!("mazes/{name}.json")));
     let comparison = comparison(&arms);
     shows(&comparison.table());
     shows(&comparison.by_update());
