@@ -1,4 +1,4 @@
-//! The examples that `readme.rs` and `border.rs` do not run, at sizes of seconds; `examples/README.md` lists them all.
+//! The examples that `readme.rs` and `border/` do not run, at sizes of seconds; `examples/README.md` lists them all.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -33,6 +33,13 @@ impl States {
         (self.nc > 0).then_some(self.contexts.as_slice())
     }
 
+    /// The context that all rows have, `[nc]`; `None` where they differ or have none.
+    pub fn common_context(&self) -> Option<&[f64]> {
+        let mut contexts = self.contexts()?.chunks_exact(self.nc);
+        let first = contexts.next()?;
+        contexts.all(|context| context == first).then_some(first)
+    }
+
     /// The states of `rows`, in their order.
     ///
     /// # Panics
@@ -88,6 +95,14 @@ mod tests {
     fn states() -> States {
         let numbers = |count: usize| (0..count).map(|n| n as f64).collect();
         States { qpos: numbers(6), qvel: numbers(3), contexts: numbers(3), nq: 2, nv: 1, nc: 1 }
+    }
+
+    #[test]
+    fn a_context_is_common_where_all_rows_have_it() {
+        let with = |contexts: &[f64], nc| States { contexts: contexts.to_vec(), nc, ..States::default() };
+        assert_eq!(with(&[1.0, 2.0, 1.0, 2.0], 2).common_context(), Some(&[1.0, 2.0][..]));
+        assert_eq!(with(&[1.0, 2.0, 1.0, 3.0], 2).common_context(), None);
+        assert_eq!(with(&[], 0).common_context(), None);
     }
 
     #[test]

@@ -145,12 +145,16 @@ fn longest_episode(dataset: &Dataset, first: usize) -> usize {
 /// At most `count` windows that lie in `dataset` from row `first` on.
 fn pick(dataset: &Dataset, first: usize, horizon: usize, count: usize, seed: &Seed) -> Result<Transitions> {
     let index = WindowIndex::new(dataset, horizon)?;
+    Ok(Transitions::of_data(&index, &drawn(&index, first, count, seed))?)
+}
+
+/// The numbers of at most `count` windows that lie from row `first` on, drawn at random.
+pub(super) fn drawn(index: &WindowIndex, first: usize, count: usize, seed: &Seed) -> Vec<usize> {
     // Windows are in the order of their first rows.
     let (mut from, mut to) = (0, index.len());
     while from < to {
         let middle = from.midpoint(to);
         if index.span(middle).0 < first { from = middle + 1 } else { to = middle }
     }
-    let picked: Vec<usize> = spread(index.len() - from, count, seed).into_iter().map(|window| from + window).collect();
-    Ok(Transitions::of_data(&index, &picked)?)
+    spread(index.len() - from, count, seed).into_iter().map(|window| from + window).collect()
 }

@@ -41,7 +41,8 @@ impl<S: Simulator> QualityMeter<S> {
         let (_, deviations) =
             column_moments(dataset.spec().obs_dim, dataset.observations().chunks_exact(dataset.spec().obs_dim));
         let scale = deviations.into_iter().map(|std| std.max(config.std_floor)).collect();
-        Ok(Self { dataset: dataset.clone(), simulator, config, scale, context: common_context(dataset) })
+        let context = dataset.states().and_then(States::common_context).map(<[f64]>::to_vec);
+        Ok(Self { dataset: dataset.clone(), simulator, config, scale, context })
     }
 
     /// The settings.
@@ -253,14 +254,6 @@ impl<S: Simulator> QualityMeter<S> {
         let values = novelty(&self.dataset, &observations, &actions, &self.config.novelty)?;
         Ok(values.summary_over(&gather(set.windows(), 1, &rows), &self.config.bootstrap, seed))
     }
-}
-
-/// The context that all rows of a dataset have; `None` where they differ or have none.
-fn common_context(dataset: &Dataset) -> Option<Vec<f64>> {
-    let states = dataset.states()?;
-    let mut contexts = states.contexts()?.chunks_exact(states.nc);
-    let first = contexts.next()?;
-    contexts.all(|context| context == first).then(|| first.to_vec())
 }
 
 /// Whether all numbers of a transition are finite.

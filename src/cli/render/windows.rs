@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use gta::envs::EnvId;
-use gta::eval::{Panel, Picture, Ways, spread};
-use gta::replay::{Dataset, Seed, WindowIndex, column_moments};
+use gta::eval::{Panel, Picture, Ways};
+use gta::replay::{Dataset, Seed, States, WindowIndex, column_moments};
 use serde_json::json;
 
 use super::super::output::{self, Console};
@@ -55,7 +55,10 @@ impl Windows {
         let first = quality::common_rows(&data, &generated);
         ensure!(first < generated.len(), "{}: holds nothing but the original rows", path.display());
         let spans = self.spans(&generated, first, horizon, &seed)?;
-        let real = spans.iter().map(|&(start, length)| alike(&data, generated.row(start).observation, length));
+        let dim = data.spec().obs_dim;
+        let (_, deviations) = column_moments(dim, data.observations().chunks_exact(dim));
+        let beginning = |start: usize| generated.row(start).observation;
+        let real = spans.iter().map(|&(start, length)| alike(&data, &deviations, beginning(start), length));
         let real = Shown { spans: real.collect(), dataset: data };
         Ok((real, Some(Shown { dataset: generated, spans })))
     }
@@ -63,17 +66,14 @@ impl Windows {
     /// Windows that lie from row `first` on.
     fn spans(&self, data: &Dataset, first: usize, horizon: usize, seed: &Seed) -> Result<Vec<(usize, usize)>> {
         let index = WindowIndex::new(data, horizon)?;
-        // Windows are in the order of their first rows.
-        let from = (0..index.len()).find(|&window| index.span(window).0 >= first).unwrap_or(index.len());
-        let picked = spread(index.len() - from, self.count, seed);
-        Ok(picked.into_iter().map(|window| index.span(from + window)).collect())
+        Ok(quality::drawn(&index, first, self.count, seed).into_iter().map(|window| index.span(window)).collect())
     }
 
     /// Draws the ways of all windows over the map.
     pub fn map(&self, console: &Console, env: EnvId, out: &Path) -> Result<()> {
         let (real, generated) = self.draw(console)?;
         let maze = env.maze().context("the task has no maze")?;
-        let goal = env.usual_goal().and_then(|goal| env.place_in_maze(&goal));
+        let goal = goal(env, &real.dataset).and_then(|goal| env.place_in_maze(&goal));
         let panel = |title: &str, shown: &Shown| -> Result<Panel> {
             let values = shown.spans.iter().map(|&span| way(env, &shown.dataset, span)).collect::<Result<_>>()?;
             Ok(Panel::Maze { title: title.into(), maze, goal, series: vec![Ways { name: "windows".into(), values }] })
@@ -90,6 +90,12 @@ impl Windows {
     }
 }
 
+/// The goal that the data's rewards are for, where it says one for all rows, or else the task's usual one.
+fn goal(env: EnvId, data: &Dataset) -> Option<Vec<f64>> {
+    let common = data.states().and_then(States::common_context).filter(|goal| goal.len() == 2);
+    common.map(<[f64]>::to_vec).or_else(|| env.usual_goal().map(Vec::from))
+}
+
 /// The places of a window's states, the last one included.
 fn way(env: EnvId, data: &Dataset, (start, length): (usize, usize)) -> Result<Vec<[f64; 2]>> {
     let last = data.row(start + length - 1).next_observation;
@@ -104,12 +110,10 @@ fn way(env: EnvId, data: &Dataset, (start, length): (usize, usize)) -> Result<Ve
 }
 
 /// The window of `length` transitions, or the longest shorter than that, whose first observation is nearest to `observation`
-/// in units of the data's deviations.
-fn alike(data: &Dataset, observation: &[f32], length: usize) -> (usize, usize) {
-    let dim = data.spec().obs_dim;
-    let (_, deviations) = column_moments(dim, data.observations().chunks_exact(dim));
+/// in units of the data's `deviations`.
+fn alike(data: &Dataset, deviations: &[f64], observation: &[f32], length: usize) -> (usize, usize) {
     let distance = |row: usize| -> f64 {
-        let numbers = data.row(row).observation.iter().zip(observation).zip(&deviations);
+        let numbers = data.row(row).observation.iter().zip(observation).zip(deviations);
         numbers.map(|((a, b), std)| (f64::from(a - b) / std.max(1e-6)).powi(2)).sum()
     };
     let longest = data.episodes().iter().map(|episode| episode.rows.len()).max().unwrap_or(1).min(length);
@@ -146,9 +150,24 @@ mod tests {
     #[test]
     fn the_real_window_begins_most_alike_and_is_as_long_as_there_is_one() {
         let data = line();
-        assert_eq!(alike(&data, &[1.2, 0.0], 2), (1, 2));
-        assert_eq!(alike(&data, &[2.0, 0.0], 3), (0, 3), "the last rows begin no window of 3");
-        assert_eq!(alike(&data, &[0.0, 0.0], 9), (3, 5), "no episode has 9 rows; the longest has 5");
+        assert_eq!(alike(&data, &[1.0; 2], &[1.2, 0.0], 2), (1, 2));
+        assert_eq!(alike(&data, &[1.0; 2], &[2.0, 0.0], 3), (0, 3), "the last rows begin no window of 3");
+        assert_eq!(alike(&data, &[1.0; 2], &[0.0, 0.0], 9), (3, 5), "no episode has 9 rows; the longest has 5");
+    }
+
+    #[test]
+    fn the_goal_is_the_datas_own_where_it_says_one() {
+        let env: EnvId = "antmaze-umaze-v2".parse().unwrap();
+        let usual = env.usual_goal().unwrap().to_vec();
+        let with = |contexts: Vec<f64>| {
+            let mut builder = Dataset::builder(Spec::new(2, 1));
+            builder.push_episode(&line(), 0).unwrap();
+            builder.states(States { contexts, nc: 2, ..States::default() });
+            builder.build().unwrap()
+        };
+        assert_eq!(goal(env, &line()), Some(usual.clone()));
+        assert_eq!(goal(env, &with([0.5, 8.25].repeat(3))), Some(vec![0.5, 8.25]));
+        assert_eq!(goal(env, &with(vec![1.0, 2.0, 3.0, 4.0, 1.0, 2.0])), Some(usual), "rows differ");
     }
 
     #[test]

@@ -310,3 +310,48 @@ fn bad_settings_sizes_and_simulators_are_named() {
     let error = of(false).measure(&real(6)).unwrap_err();
     assert_eq!(error.to_string(), "the simulator's next observations: expected 672 numbers for 336 transitions, got 0");
 }
+
+/// Says what it was told: rebuilt where there was an observation before, which leads to the one it is asked about; rewards
+/// are the context, -1 without one.
+struct Attentive;
+
+impl Simulator for Attentive {
+    fn name(&self) -> String {
+        "attentive".into()
+    }
+
+    fn answer(&self, questions: &Questions<'_>) -> Result<Truth, SimulatorError> {
+        let &Questions { observations, previous, states, .. } = questions;
+        let contexts = states.and_then(States::contexts);
+        let rows = observations.len() / 2;
+        let rebuilt = observations.chunks_exact(2).zip(previous.chunks_exact(2)).map(|(now, before)| {
+            before.iter().all(|v| v.is_finite()) && (now[0] - (before[0] + 0.1 * before[1])).abs() < 1e-5
+        });
+        Ok(Truth {
+            next_observations: observations.iter().map(|&o| f64::from(o)).collect(),
+            rewards: contexts.map_or(vec![-1.0; rows], <[f64]>::to_vec),
+            terminated: vec![false; rows],
+            rebuilt: rebuilt.collect(),
+        })
+    }
+}
+
+#[test]
+fn simulators_are_told_the_observation_before_and_the_context_that_all_data_share() {
+    let judged = |context: Option<&dyn Fn(usize) -> f64>| {
+        let mut builder = Dataset::builder(Spec::new(2, 1));
+        (0..8).for_each(|episode| builder.push_episode(&dataset(), episode).unwrap());
+        if let Some(context) = context {
+            let contexts = (0..dataset().len()).map(context).collect();
+            builder.states(States { contexts, nc: 1, ..States::default() });
+        }
+        let meter = QualityMeter::new(&builder.build().unwrap(), Attentive, QualityConfig::default()).unwrap();
+        meter.measure(&Transitions::of_windows(&generated())).unwrap().quality
+    };
+    let shared = judged(Some(&|_| 4.0));
+    // 56 windows of six, of each of which the first transition has none before.
+    assert_eq!((shared.transitions, shared.excluded.not_rebuilt), (336, 56));
+    assert_eq!(shared.oracle_reward.mean, 4.0);
+    assert_eq!(judged(Some(&|row| row as f64)).oracle_reward.mean, -1.0, "rows differ: nobody knows which");
+    assert_eq!(judged(None).oracle_reward.mean, -1.0);
+}
