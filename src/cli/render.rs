@@ -28,6 +28,7 @@ pub struct Plan {
 /// What is drawn.
 enum Subject {
     /// An episode of a policy, of at most so many steps.
+    #[cfg_attr(not(feature = "render"), expect(dead_code, reason = "maps show windows only"))]
     Episode { behaviour: Behaviour, seed: u64, steps: Option<usize> },
     /// Windows of data, and of generated data beside them.
     Windows(Windows),

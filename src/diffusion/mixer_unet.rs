@@ -12,6 +12,7 @@ use tch::{Kind, Tensor};
 mod columns;
 mod host;
 mod passes;
+mod tiles;
 
 use super::denoiser::{Pass, at_least};
 use super::embedding::Fourier;

@@ -1,5 +1,8 @@
 //! What passes over activations by hand are made of: they are compiled for AVX2 with fused multiplications and for AVX-512,
 //! and only called where the processor has one of them.
+//!
+//! They are written as loops. A closure that an iterator calls is a function of its own until it is inlined, and if it is
+//! not, it knows nothing of these vectors: each fused multiplication becomes a call, some thirty times as slow.
 
 /// Numbers that are added up side by side.
 pub(super) const LANES: usize = 32;
@@ -57,7 +60,9 @@ pub(super) fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let chunks = x.chunks_exact(LANES);
     let rest: f32 = chunks.remainder().iter().map(|&x| f(x)).sum();
     for chunk in chunks {
-        sums.iter_mut().zip(chunk).for_each(|(sum, &x)| *sum += f(x));
+        for (sum, &x) in sums.iter_mut().zip(chunk) {
+            *sum += f(x);
+        }
     }
     sums.iter().sum::<f32>() + rest
 }
@@ -82,9 +87,40 @@ pub(super) fn exp(x: f32) -> f32 {
     p * f32::from_bits(shifted.to_bits().wrapping_add(127) << 23)
 }
 
+/// The normal distribution and its density at `x`: Abramowitz and Stegun's 7.1.26, off by at most 1e-7.
+#[inline(always)]
+pub(super) fn normal(x: f32) -> (f32, f32) {
+    const ROOT_2: f32 = std::f32::consts::FRAC_1_SQRT_2;
+    let power = exp(-0.5 * x * x);
+    let t = 1.0 / (x.abs() * ROOT_2).mul_add(0.327_591_1, 1.0);
+    let p = t.mul_add(1.061_405_4, -1.453_152);
+    let p = t.mul_add(p, 1.421_413_8);
+    let p = t.mul_add(p, -0.284_496_72);
+    let p = t.mul_add(p, 0.254_829_6);
+    let tail = 0.5 * p * t * power;
+    (if x < 0.0 { tail } else { 1.0 - tail }, power * 0.398_942_3)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_normal_distribution_is_exact_to_a_ten_millionth() {
+        // Values of scipy.stats.norm 1.16: cdf and pdf.
+        for (x, share, density) in [
+            (0.0f32, 0.5, 0.398_942_3),
+            (0.5, 0.691_462_46, 0.352_065_33),
+            (-1.0, 0.158_655_25, 0.241_970_72),
+            (2.5, 0.993_790_3, 0.017_528_3),
+            (-4.0, 3.167_124_2e-5, 1.338_302_3e-4),
+            (30.0, 1.0, 0.0),
+        ] {
+            let (got, slope) = normal(x);
+            assert!((got - share).abs() < 2e-7 && (slope - density).abs() < 2e-7, "{x}: {got} {slope}");
+        }
+        assert!(normal(f32::NAN).0.is_nan());
+    }
 
     #[test]
     fn sums_take_every_number_once() {

@@ -28,9 +28,12 @@ pub fn run() -> Result<()> {
     eprintln!("check: packages");
     step("packages", packages::check());
     eprintln!("check: clippy");
-    let mut clippy = project::cargo();
-    clippy.args(["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"]);
-    step("clippy", project::run("`cargo clippy` (missing? `rustup component add clippy`)", &mut clippy));
+    // With all features, and what a plain `cargo build` compiles.
+    for features in [&["--all-targets", "--all-features"][..], &[]] {
+        let mut clippy = project::cargo();
+        clippy.args(["clippy", "--workspace"]).args(features).args(["--", "--deny", "warnings"]);
+        step("clippy", project::run("`cargo clippy` (missing? `rustup component add clippy`)", &mut clippy));
+    }
     eprintln!("check: docs");
     let mut docs = project::cargo();
     docs.args(["doc", "--workspace", "--all-features", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");

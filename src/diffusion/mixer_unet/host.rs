@@ -1,8 +1,8 @@
 //! The published network in the host's memory: the same numbers as its tensor operations give, up to rounding, and its
 //! gradient written out.
 //!
-//! LibTorch multiplies the matrices; what lies between is done in few passes ([`columns`](super::columns),
-//! [`passes`](super::passes)), which is where most of the time went.
+//! The products over whole rows, most of the work, are `gemm`'s, those of attention LibTorch's; what lies between is done in
+//! few passes ([`columns`](super::columns), [`passes`](super::passes)), which is where most of the time went.
 
 use tch::{Kind, Tensor};
 
@@ -12,7 +12,7 @@ use super::{Attention, HEAD_DIM, HEADS, Level, MixerBlock, MixerUnet, by_head, d
 use crate::Result;
 use crate::diffusion::{Condition, Pass, vectors};
 use crate::tensor::{has_numbers, numbers, numbers_mut};
-use crate::training::{Gradient, Layer};
+use crate::training::{Gradient, Layer, Matrix, multiply, times};
 
 /// Where gradients go on the way back.
 struct Way<'a> {
@@ -174,13 +174,18 @@ impl<'a> Run<'a> {
         let mut moments = Moments::new(rows as usize);
         let mut normed = x.f_new_empty([rows, width], (Kind::Float, x.device()))?;
         passes::normalise_rows(images, numbers(&x), block.row_norm.numbers(), &mut moments, numbers_mut(&mut normed));
-        let hidden = first.bias.f_addmm(&normed, &first.weight.f_tr()?)?;
-        let active = hidden.f_gelu("none")?;
-        let by_row = second.bias.f_addmm(&active, &second.weight.f_tr()?)?;
+        let mut hidden = times(Matrix::of(&normed), Matrix::of(&first.weight).transposed())?;
+        let mut active = hidden.f_empty_like()?;
+        passes::gelu(numbers(&first.bias), numbers_mut(&mut hidden), numbers_mut(&mut active));
+        let by_row = times(Matrix::of(&active), Matrix::of(&second.weight).transposed())?;
         let shift = block.shift.linear(&self.embedding);
 
         let mut out = x.f_empty_like()?;
-        let parts = Mixture { by_row: numbers(&by_row), shift: block.project.is_none().then(|| numbers(&shift)) };
+        let parts = Mixture {
+            by_row: numbers(&by_row),
+            row_bias: numbers(&second.bias),
+            shift: block.project.is_none().then(|| numbers(&shift)),
+        };
         columns::forward(&block.column_weights(), images, numbers(&x), &parts, numbers_mut(&mut out));
         let mut mixed = None;
         if let Some([mixture, input]) = &block.project {
@@ -225,9 +230,10 @@ impl<'a> Run<'a> {
             let mut d_rows = normed.f_empty_like()?;
             passes::to_rows(images, numbers(&d), numbers_mut(&mut d_rows));
             linear_back(second, &active, &d_rows, way.gradient)?;
-            let d_hidden = hidden.f_gelu_backward(&d_rows.f_mm(&second.weight)?, "none")?;
+            let mut d_hidden = times(Matrix::of(&d_rows), Matrix::of(&second.weight))?;
+            passes::gelu_back(numbers(&hidden), numbers_mut(&mut d_hidden));
             linear_back(first, &normed, &d_hidden, way.gradient)?;
-            let d_normed = d_hidden.f_mm(&first.weight)?;
+            let d_normed = times(Matrix::of(&d_hidden), Matrix::of(&first.weight))?;
             let Layer { weight: scale, bias: offset } = &block.row_norm;
             let (mut d_scale, mut d_offset) = (of(scale), of(offset));
             let to = [numbers_mut(&mut d_scale), numbers_mut(&mut d_offset)];
@@ -331,7 +337,8 @@ fn each(layer: &Layer, images: Images) -> Result<Tensor> {
 
 /// Writes the gradients of a layer, given its input, `[N, in]`, and that of its output, `[N, out]`.
 fn linear_back(layer: &Layer, x: &Tensor, d: &Tensor, gradient: &Gradient) -> Result<()> {
-    let _ = d.f_tr()?.f_mm_out(&gradient.of(&layer.weight), x)?;
+    let mut d_weight = gradient.of(&layer.weight);
+    multiply(Matrix::of(d).transposed(), Matrix::of(x), numbers_mut(&mut d_weight));
     let _ = d.f_sum_intlist_out(&gradient.of(&layer.bias), [0i64].as_slice(), false, Kind::Float)?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Normalisations of the published network, forwards and backwards, and what moves images into rows: one pass each.
 
-use crate::diffusion::vectors::{on_this_processor, sum};
+use crate::diffusion::vectors::{normal, on_this_processor, sum};
 
 /// Sizes of activations `[B, C, T, D]`: an image has `T` rows of `D` columns.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,11 @@ impl Images {
     /// Numbers of a row of all channels.
     pub(super) fn width(self) -> usize {
         self.channels * self.columns
+    }
+
+    /// Where an image's columns lie in a row of all channels, `[C D]`.
+    pub(super) fn in_channels(self, image: usize) -> usize {
+        image % self.channels * self.columns
     }
 
     /// Where row `t` of image `image` lies in `[B T, C D]`, rows of all channels side by side.
@@ -72,6 +77,10 @@ on_this_processor! {
     fn normalise_rows_back(
         images: Images, run: (&[f32], &Moments), scale: &[f32], d: &[f32], dx: &mut [f32], gradient: AffineGradient,
     ) = normalise_rows_back_pass;
+    /// Adds `bias` to each row of `x`, and writes GELU of that to `out`.
+    fn gelu(bias: &[f32], x: &mut [f32], out: &mut [f32]) = gelu_pass;
+    /// Backwards through GELU, given its input: makes of `d`, the gradient of its output, that of `x`.
+    fn gelu_back(x: &[f32], d: &mut [f32]) = gelu_back_pass;
     /// Each image normalised, then scaled and shifted by its channel's number of `[C]`.
     fn normalise_images(
         images: Images, x: &[f32], affine: Affine, moments: &mut Moments, out: &mut [f32],
@@ -120,13 +129,17 @@ fn normalise_rows_back_pass(
     for (row, d) in d.chunks_exact(width).enumerate() {
         let (mean, inverse) = moments.of(row);
         for (normed, start) in normed.chunks_exact_mut(images.columns).zip(images.parts(row)) {
-            normed.iter_mut().zip(&x[start..]).for_each(|(normed, x)| *normed = (x - mean) * inverse);
+            for (normed, x) in normed.iter_mut().zip(&x[start..]) {
+                *normed = (x - mean) * inverse;
+            }
         }
         for (((d_scale, d_shift), &d), &normed) in d_scale.iter_mut().zip(&mut *d_shift).zip(d).zip(&normed) {
             *d_scale = d.mul_add(normed, *d_scale);
             *d_shift += d;
         }
-        g.iter_mut().zip(d).zip(scale).for_each(|((g, d), scale)| *g = d * scale);
+        for ((g, d), scale) in g.iter_mut().zip(d).zip(scale) {
+            *g = d * scale;
+        }
         let plain = sum(&g, |g| g) / width as f32;
         let along = dot(&g, &normed) / width as f32;
         let parts = normed.chunks_exact(images.columns).zip(g.chunks_exact(images.columns));
@@ -139,12 +152,32 @@ fn normalise_rows_back_pass(
 }
 
 #[inline(always)]
+fn gelu_pass(bias: &[f32], x: &mut [f32], out: &mut [f32]) {
+    for (x, out) in x.chunks_exact_mut(bias.len()).zip(out.chunks_exact_mut(bias.len())) {
+        for ((x, out), bias) in x.iter_mut().zip(out).zip(bias) {
+            *x += bias;
+            *out = *x * normal(*x).0;
+        }
+    }
+}
+
+#[inline(always)]
+fn gelu_back_pass(x: &[f32], d: &mut [f32]) {
+    for (d, &x) in d.iter_mut().zip(x) {
+        let (share, density) = normal(x);
+        *d *= x.mul_add(density, share);
+    }
+}
+
+#[inline(always)]
 fn normalise_images_pass(images: Images, x: &[f32], [scale, shift]: Affine, moments: &mut Moments, out: &mut [f32]) {
     let size = images.rows * images.columns;
     for (image, (x, out)) in x.chunks_exact(size).zip(out.chunks_exact_mut(size)).enumerate() {
         let (mean, inverse) = moments.take(image, x);
         let (scale, shift) = (scale[image % images.channels], shift[image % images.channels]);
-        out.iter_mut().zip(x).for_each(|(out, x)| *out = ((x - mean) * inverse).mul_add(scale, shift));
+        for (out, x) in out.iter_mut().zip(x) {
+            *out = ((x - mean) * inverse).mul_add(scale, shift);
+        }
     }
 }
 
@@ -182,7 +215,9 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut sums = [0.0; 32];
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<32>(), b.as_chunks::<32>());
     for (a, b) in a.iter().zip(b) {
-        (0..32).for_each(|k| sums[k] = a[k].mul_add(b[k], sums[k]));
+        for k in 0..32 {
+            sums[k] = a[k].mul_add(b[k], sums[k]);
+        }
     }
     sums.iter().sum::<f32>() + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
 }

@@ -115,16 +115,24 @@ fn activate_rows(z: &mut [f32], width: usize, Bias(bias, along): Bias, out: Opti
                 match along {
                     Along::Rows(group) => {
                         let bias = bias[row / group];
-                        z.iter_mut().for_each(|z| *z = silu(*z + bias));
+                        for z in z {
+                            *z = silu(*z + bias);
+                        }
                     }
-                    Along::Columns => z.iter_mut().zip(bias).for_each(|(z, &bias)| *z = silu(*z + bias)),
+                    Along::Columns => {
+                        for (z, &bias) in z.iter_mut().zip(bias) {
+                            *z = silu(*z + bias);
+                        }
+                    }
                 }
             }
         }
         Some(out) => {
             for (row, (z, out)) in z.chunks_exact_mut(width).zip(out.chunks_exact_mut(width)).enumerate() {
                 add_bias(z, row, bias, along);
-                out.iter_mut().zip(&*z).for_each(|(out, &z)| *out = silu(z));
+                for (out, &z) in out.iter_mut().zip(&*z) {
+                    *out = silu(z);
+                }
             }
         }
     }
@@ -144,7 +152,9 @@ fn gate_rows(x: &mut [f32], mixed: &mut [f32], Bias(bias, along): Bias, m: Modul
 fn place_rows(x: &mut [f32], width: usize, bias: &[f32], vectors: &[f32], group: usize) {
     for (row, x) in x.chunks_exact_mut(width).enumerate() {
         let vector = &vectors[row / group * width..][..width];
-        x.iter_mut().zip(bias).zip(vector).for_each(|((x, &bias), &vector)| *x += bias + vector);
+        for ((x, &bias), &vector) in x.iter_mut().zip(bias).zip(vector) {
+            *x += bias + vector;
+        }
     }
 }
 
@@ -204,7 +214,9 @@ fn modulate_back_rows(
     for (row, (((d, normed), &inverse), (dx, out))) in rows.zip(outputs).enumerate() {
         let (shift, scale) = (m.row(row, 0), m.row(row, 1));
         let d_shift = &mut dm[m.place(row, 0)];
-        d_shift.iter_mut().zip(d).for_each(|(d_shift, &d)| *d_shift += d);
+        for (d_shift, &d) in d_shift.iter_mut().zip(d) {
+            *d_shift += d;
+        }
         let d_scale = &mut dm[m.place(row, 1)];
         for ((d_scale, &d), &normed) in d_scale.iter_mut().zip(d).zip(normed) {
             *d_scale = d.mul_add(normed, *d_scale);
@@ -245,7 +257,9 @@ fn add_columns_rows(x: &mut [f32], width: usize, bias: &[f32]) {
 #[inline(always)]
 fn add_all_rows(x: &[f32], sums: &mut [f32]) {
     for x in x.chunks_exact(sums.len()) {
-        sums.iter_mut().zip(x).for_each(|(sum, &x)| *sum += x);
+        for (sum, &x) in sums.iter_mut().zip(x) {
+            *sum += x;
+        }
     }
 }
 
@@ -254,9 +268,15 @@ fn add_bias(z: &mut [f32], row: usize, bias: &[f32], along: Along) {
     match along {
         Along::Rows(group) => {
             let bias = bias[row / group];
-            z.iter_mut().for_each(|z| *z += bias);
+            for z in z {
+                *z += bias;
+            }
         }
-        Along::Columns => z.iter_mut().zip(bias).for_each(|(z, &bias)| *z += bias),
+        Along::Columns => {
+            for (z, &bias) in z.iter_mut().zip(bias) {
+                *z += bias;
+            }
+        }
     }
 }
 
@@ -264,7 +284,11 @@ fn add_bias(z: &mut [f32], row: usize, bias: &[f32], along: Along) {
 fn add_to_bias(d: &[f32], row: usize, d_bias: &mut [f32], along: Along) {
     match along {
         Along::Rows(group) => d_bias[row / group] += sum(d, |d| d),
-        Along::Columns => d_bias.iter_mut().zip(d).for_each(|(sum, &d)| *sum += d),
+        Along::Columns => {
+            for (sum, &d) in d_bias.iter_mut().zip(d) {
+                *sum += d;
+            }
+        }
     }
 }
 
