@@ -25,7 +25,7 @@ pub(super) fn has_wide_vectors() -> bool {
 /// [`supported`].
 macro_rules! on_this_processor {
     ($(
-        $(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $inner:ident $(<$narrow:literal, $wide:literal>)?;
+        $(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $inner:ident;
     )*) => {$(
         $(#[$doc])*
         pub(super) fn $name($($argument: $kind),*) {
@@ -34,11 +34,11 @@ macro_rules! on_this_processor {
             {
                 #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
                 fn wide($($argument: $kind),*) {
-                    $inner$(::<$wide>)?($($argument),*)
+                    $inner($($argument),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn narrow($($argument: $kind),*) {
-                    $inner$(::<$narrow>)?($($argument),*)
+                    $inner($($argument),*)
                 }
                 // SAFETY: callers have asked for AVX2 and fused multiplications, and AVX-512 is asked for here.
                 unsafe {
@@ -46,12 +46,38 @@ macro_rules! on_this_processor {
                 }
             }
             #[cfg(not(target_arch = "x86_64"))]
-            $inner$(::<$narrow>)?($($argument),*)
+            $inner($($argument),*)
         }
     )*};
 }
 
 pub(super) use on_this_processor;
+
+/// As [`on_this_processor`], but for AVX2 only: where the compiler, given vectors twice as wide, makes scalars and gathers of
+/// loops that it keeps in AVX2's registers. Nobody sees that but who reads the machine's code or has such a processor.
+macro_rules! on_narrow_vectors {
+    ($(
+        $(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $inner:ident;
+    )*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name($($argument: $kind),*) {
+            debug_assert!($crate::diffusion::vectors::supported());
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma")]
+                fn narrow($($argument: $kind),*) {
+                    $inner($($argument),*)
+                }
+                // SAFETY: callers have asked for AVX2 and fused multiplications.
+                unsafe { narrow($($argument),*) }
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            $inner($($argument),*)
+        }
+    )*};
+}
+
+pub(super) use on_narrow_vectors;
 
 /// The sum of `f` over `x`, in lanes.
 #[inline(always)]

@@ -6,8 +6,8 @@
 //! time go all the way while they lie in the processor's near caches ([`tiles`]), and the way back makes the hidden numbers again.
 
 use super::passes::Images;
-use super::tiles::{self, BLOCK, Packed, TILE};
-use crate::diffusion::vectors::{normal, on_this_processor};
+use super::tiles::{self, BLOCK, LANES, Packed, TILE};
+use crate::diffusion::vectors::{normal, on_narrow_vectors};
 
 /// Weights of one block's column mixing: `T` rows, `J` hidden numbers.
 pub(super) struct ColumnWeights<'a> {
@@ -34,17 +34,17 @@ pub(super) struct Mixture<'a> {
     pub(super) shift: Option<&'a [f32]>,
 }
 
-on_this_processor! {
+on_narrow_vectors! {
     /// Mixes the columns of `x`, `[B, C, T, D]`, and writes the sum with the other parts of `mixture` to `out`.
-    fn forward(w: &ColumnWeights, images: Images, x: &[f32], mixture: &Mixture, out: &mut [f32]) = forward_tiles<8, 16>;
+    fn forward(w: &ColumnWeights, images: Images, x: &[f32], mixture: &Mixture, out: &mut [f32]) = forward_tiles;
     /// Backwards through the mixing of columns: adds to `dx`, given `x` and the mixture's gradient `d`, and writes the weights'.
     fn backward(
         w: &ColumnWeights, images: Images, x: &[f32], d: &[f32], dx: &mut [f32], gradient: &mut ColumnGradient,
-    ) = backward_tiles<8, 16>;
+    ) = backward_tiles;
 }
 
 #[inline(always)]
-fn forward_tiles<const L: usize>(w: &ColumnWeights, images: Images, x: &[f32], mixture: &Mixture, out: &mut [f32]) {
+fn forward_tiles(w: &ColumnWeights, images: Images, x: &[f32], mixture: &Mixture, out: &mut [f32]) {
     let (rows, hidden) = (images.rows, w.first[1].len());
     let (first, second) = (Packed::new(w.first, rows), Packed::new(w.second, hidden));
     let [mut a, mut b] = [(); 2].map(|()| vec![[0.0; TILE]; second.rows()]);
@@ -53,11 +53,11 @@ fn forward_tiles<const L: usize>(w: &ColumnWeights, images: Images, x: &[f32], m
         tiles::load(&pieces, images, x, &mut a);
         tiles::normalise(&mut a[..rows]);
         tiles::scale_rows(&a[..rows], w.norm, &mut b);
-        tiles::product::<L>(&first, &b, &mut h);
+        tiles::product(&first, &b, &mut h);
         for h in h.as_flattened_mut() {
             *h *= normal(*h).0;
         }
-        tiles::product::<L>(&second, &h, &mut a);
+        tiles::product(&second, &h, &mut a);
         for piece in &pieces {
             let bias = &mixture.row_bias[images.in_channels(piece.image) + piece.from..][..piece.length];
             for (t, place, start) in piece.rows(images) {
@@ -79,7 +79,7 @@ fn forward_tiles<const L: usize>(w: &ColumnWeights, images: Images, x: &[f32], m
 }
 
 #[inline(always)]
-fn backward_tiles<const L: usize>(
+fn backward_tiles(
     w: &ColumnWeights,
     images: Images,
     x: &[f32],
@@ -94,7 +94,8 @@ fn backward_tiles<const L: usize>(
     let [mut normed, mut scaled, mut dy, mut dn] = [(); 4].map(|()| vec![[0.0; TILE]; padded]);
     let [mut h, mut dh] = [(); 2].map(|()| vec![[0.0; TILE]; first.rows()]);
     // Of both weights as `[J, T]`: the second's by columns.
-    let [mut d_first, mut d_second] = [(); 2].map(|()| vec![[[[0.0; L]; 2]; BLOCK]; first.rows() / BLOCK * padded / 2]);
+    let [mut d_first, mut d_second] =
+        [(); 2].map(|()| vec![[[[0.0; LANES]; 2]; BLOCK]; first.rows() / BLOCK * padded / 2]);
     let ColumnGradient { norm: [d_scale, d_shift], first: [d_first_weight, d_first_bias], second } = gradient;
     let [d_second_weight, d_second_bias] = second;
     for sums in [&mut **d_scale, d_shift, d_first_bias, d_second_bias] {
@@ -105,8 +106,8 @@ fn backward_tiles<const L: usize>(
         tiles::load(&pieces, images, d, &mut dy);
         let inverse = tiles::normalise(&mut normed[..rows]);
         tiles::scale_rows(&normed[..rows], w.norm, &mut scaled);
-        tiles::product::<L>(&first, &scaled, &mut h);
-        tiles::product::<L>(&second_back, &dy, &mut dh);
+        tiles::product(&first, &scaled, &mut h);
+        tiles::product(&second_back, &dy, &mut dh);
         for (h, dh) in h.as_flattened_mut().iter_mut().zip(dh.as_flattened_mut()) {
             let (share, density) = normal(*h);
             *dh *= h.mul_add(density, share);
@@ -116,7 +117,7 @@ fn backward_tiles<const L: usize>(
         tiles::add_rows(&dy, d_second_bias);
         tiles::add_products(&dh, &scaled, &mut d_first);
         tiles::add_rows(&dh, d_first_bias);
-        tiles::product::<L>(&first_back, &dh, &mut dn);
+        tiles::product(&first_back, &dh, &mut dn);
         tiles::add_rows(&dn, d_shift);
         tiles::normalise_back(&normed[..rows], &inverse, w.norm[0], &mut dn[..rows], d_scale);
         for piece in &pieces {

@@ -8,11 +8,13 @@ use crate::diffusion::vectors::sum;
 pub(super) const TILE: usize = 96;
 /// Rows that a product makes at once.
 pub(super) const BLOCK: usize = 4;
+/// Numbers of a vector: AVX2's.
+pub(super) const LANES: usize = 8;
 
 /// A row of a tile.
 pub(super) type Row = [f32; TILE];
-/// Sums of [`add_products`], still to be added up over the lanes: `[2, L]` for each of [`BLOCK`] rows.
-pub(super) type Sums<const L: usize> = [[[f32; L]; 2]; BLOCK];
+/// Sums of [`add_products`], still to be added up over the lanes: `[2, LANES]` for each of [`BLOCK`] rows.
+pub(super) type Sums = [[[f32; LANES]; 2]; BLOCK];
 
 /// Neighbouring columns of one image in a tile.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -167,25 +169,25 @@ impl Packed {
 
 /// `a b` plus the bias in each row, `a.rows()` of them.
 #[inline(always)]
-pub(super) fn product<const L: usize>(a: &Packed, b: &[Row], out: &mut [Row]) {
+pub(super) fn product(a: &Packed, b: &[Row], out: &mut [Row]) {
     let blocks = out.as_chunks_mut::<BLOCK>().0.iter_mut().zip(a.values.chunks_exact(a.inner)).zip(&a.bias);
     for ((out, a), bias) in blocks {
-        for part in (0..TILE).step_by(2 * L) {
+        for part in (0..TILE).step_by(2 * LANES) {
             // Eight vectors that stay in registers.
-            let mut low = bias.map(|bias| [bias; L]);
+            let mut low = bias.map(|bias| [bias; LANES]);
             let mut high = low;
             for (a, b) in a.iter().zip(b) {
-                let [b_low, b_high]: [&[f32; L]; 2] = [part_of(b, part), part_of(b, part + L)];
+                let [b_low, b_high]: [&[f32; LANES]; 2] = [part_of(b, part), part_of(b, part + LANES)];
                 for r in 0..BLOCK {
-                    for n in 0..L {
+                    for n in 0..LANES {
                         low[r][n] = a[r].mul_add(b_low[n], low[r][n]);
                         high[r][n] = a[r].mul_add(b_high[n], high[r][n]);
                     }
                 }
             }
             for (out, (low, high)) in out.iter_mut().zip(low.iter().zip(&high)) {
-                out[part..][..L].copy_from_slice(low);
-                out[part + L..][..L].copy_from_slice(high);
+                out[part..][..LANES].copy_from_slice(low);
+                out[part + LANES..][..LANES].copy_from_slice(high);
             }
         }
     }
@@ -193,17 +195,17 @@ pub(super) fn product<const L: usize>(a: &Packed, b: &[Row], out: &mut [Row]) {
 
 /// Adds `a b'` to `sums`: eight vectors for each [`BLOCK`] rows of `a` and two of `b`.
 #[inline(always)]
-pub(super) fn add_products<const L: usize>(a: &[Row], b: &[Row], sums: &mut [Sums<L>]) {
+pub(super) fn add_products(a: &[Row], b: &[Row], sums: &mut [Sums]) {
     let pairs = b.as_chunks::<2>().0;
     for (a, sums) in a.as_chunks::<BLOCK>().0.iter().zip(sums.chunks_exact_mut(pairs.len())) {
         for (b, sums) in pairs.iter().zip(sums) {
             let mut own = *sums;
-            for part in (0..TILE).step_by(L) {
-                let b: [&[f32; L]; 2] = [part_of(&b[0], part), part_of(&b[1], part)];
+            for part in (0..TILE).step_by(LANES) {
+                let b: [&[f32; LANES]; 2] = [part_of(&b[0], part), part_of(&b[1], part)];
                 for r in 0..BLOCK {
-                    let a: &[f32; L] = part_of(&a[r], part);
+                    let a: &[f32; LANES] = part_of(&a[r], part);
                     for k in 0..2 {
-                        for n in 0..L {
+                        for n in 0..LANES {
                             own[r][k][n] = a[n].mul_add(b[k][n], own[r][k][n]);
                         }
                     }
@@ -215,7 +217,7 @@ pub(super) fn add_products<const L: usize>(a: &[Row], b: &[Row], sums: &mut [Sum
 }
 
 /// The sum that [`add_products`] has in its lanes for row `j` of `a` and row `t` of `b`, which has `rows`.
-pub(super) fn sum_of<const L: usize>(sums: &[Sums<L>], rows: usize, j: usize, t: usize) -> f32 {
+pub(super) fn sum_of(sums: &[Sums], rows: usize, j: usize, t: usize) -> f32 {
     sums[j / BLOCK * (rows / 2) + t / 2][j % BLOCK][t % 2].iter().sum()
 }
 
@@ -228,7 +230,7 @@ pub(super) fn add_rows(x: &[Row], sums: &mut [f32]) {
 }
 
 #[inline(always)]
-fn part_of<const L: usize>(row: &Row, from: usize) -> &[f32; L] {
+fn part_of(row: &Row, from: usize) -> &[f32; LANES] {
     row[from..].first_chunk().expect("a tile is whole parts")
 }
 
@@ -275,11 +277,9 @@ mod tests {
             for (packed, bias) in
                 [(Packed::new([&a, &bias], inner), &bias[..]), (Packed::transposed(&turned, rows), &vec![0.0; rows])]
             {
-                let mut out = [vec![[f32::NAN; TILE]; packed.rows()], vec![[f32::NAN; TILE]; packed.rows()]];
-                product::<8>(&packed, &b, &mut out[0]);
-                product::<16>(&packed, &b, &mut out[1]);
-                assert_eq!(out[0], out[1]);
-                for (row, out) in out[0].iter().enumerate() {
+                let mut out = vec![[f32::NAN; TILE]; packed.rows()];
+                product(&packed, &b, &mut out);
+                for (row, out) in out.iter().enumerate() {
                     for n in 0..TILE {
                         let expected = (row < rows)
                             .then(|| bias[row] + (0..inner).map(|k| a[row * inner + k] * b[k][n]).sum::<f32>());
