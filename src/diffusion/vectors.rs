@@ -21,40 +21,10 @@ pub(super) fn has_wide_vectors() -> bool {
     std::arch::is_x86_feature_detected!("avx512f") && std::arch::is_x86_feature_detected!("avx512vl")
 }
 
-/// Compiles what is below for AVX2 and for AVX-512, which give the same numbers, for callers that have asked
-/// [`supported`].
-macro_rules! on_this_processor {
-    ($(
-        $(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $inner:ident;
-    )*) => {$(
-        $(#[$doc])*
-        pub(super) fn $name($($argument: $kind),*) {
-            debug_assert!($crate::diffusion::vectors::supported());
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
-                fn wide($($argument: $kind),*) {
-                    $inner($($argument),*)
-                }
-                #[target_feature(enable = "avx2,fma")]
-                fn narrow($($argument: $kind),*) {
-                    $inner($($argument),*)
-                }
-                // SAFETY: callers have asked for AVX2 and fused multiplications, and AVX-512 is asked for here.
-                unsafe {
-                    if $crate::diffusion::vectors::has_wide_vectors() { wide($($argument),*) } else { narrow($($argument),*) }
-                }
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            $inner($($argument),*)
-        }
-    )*};
-}
-
-pub(super) use on_this_processor;
-
-/// As [`on_this_processor`], but for AVX2 only: where the compiler, given vectors twice as wide, makes scalars and gathers of
-/// loops that it keeps in AVX2's registers. Nobody sees that but who reads the machine's code or has such a processor.
+/// Compiles what is below for AVX2, for callers that have asked [`supported`].
+///
+/// By itself for loops of which the compiler, given vectors twice as wide, makes scalars and gathers, while it keeps them in
+/// AVX2's registers. Nobody sees that but who reads the machine's code or has such a processor.
 macro_rules! on_narrow_vectors {
     ($(
         $(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $inner:ident;
@@ -78,6 +48,32 @@ macro_rules! on_narrow_vectors {
 }
 
 pub(super) use on_narrow_vectors;
+
+/// The same, and for AVX-512 where the processor has it, which gives the same numbers.
+macro_rules! on_this_processor {
+    ($(
+        $(#[$doc:meta])* fn $name:ident($($argument:ident: $kind:ty),* $(,)?) = $inner:ident;
+    )*) => {$(
+        $(#[$doc])*
+        pub(super) fn $name($($argument: $kind),*) {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx2,fma,avx512f,avx512vl")]
+                fn wide($($argument: $kind),*) {
+                    $inner($($argument),*)
+                }
+                if $crate::diffusion::vectors::has_wide_vectors() {
+                    // SAFETY: it has been asked for.
+                    return unsafe { wide($($argument),*) };
+                }
+            }
+            $crate::diffusion::vectors::on_narrow_vectors! { fn narrow($($argument: $kind),*) = $inner; }
+            narrow($($argument),*)
+        }
+    )*};
+}
+
+pub(super) use on_this_processor;
 
 /// The sum of `f` over `x`, in lanes.
 #[inline(always)]
